@@ -1,0 +1,238 @@
+"""The engine's vocabulary: what a container is asked to be, and what it is.
+
+``ContainerConfig`` and ``HostConfig`` are what the user asked for, validated at the door (``nbcontainers.api``)
+and merged with the image's defaults; they never change afterwards. ``ContainerState`` is what is true now.
+Names follow the Docker Engine API's, in snake case, with units where a number has one; they are stored in the
+engine's database as JSON, field by field.
+
+Theory of operation of the states (``Status``), as a table; nothing else may change a state:
+
+    from        by               to
+    ─────────   ──────────────   ─────────
+    created     start            running
+    exited      start            running
+    dead        start            running
+    running     process ends     exited
+    running     pause            paused
+    paused      unpause          running
+    paused      process ends     exited
+    running     shim dies        dead
+    paused      shim dies        dead
+    (all but running, paused)  remove  removing
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Status = Literal["created", "running", "paused", "exited", "dead", "removing"]
+
+TRANSITIONS: dict[tuple[Status, str], Status] = {
+    ("created", "start"): "running",
+    ("exited", "start"): "running",
+    ("dead", "start"): "running",
+    ("running", "exit"): "exited",
+    ("running", "pause"): "paused",
+    ("paused", "unpause"): "running",
+    ("paused", "exit"): "exited",
+    ("running", "lost"): "dead",
+    ("paused", "lost"): "dead",
+    ("created", "remove"): "removing",
+    ("exited", "remove"): "removing",
+    ("dead", "remove"): "removing",
+    ("removing", "remove"): "removing",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerConfig:
+    """What runs in the container: the portable half of the configuration (Docker's ``Config``).
+
+    ``cmd`` and ``entrypoint`` are None where the user said nothing, so that the image's apply; after the merge
+    with the image (see ``Engine.create``) they are what will run.
+    """
+
+    image: str
+    hostname: str = ""
+    domainname: str = ""
+    user: str = ""
+    attach_stdin: bool = False
+    attach_stdout: bool = True
+    attach_stderr: bool = True
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    env: tuple[str, ...] = ()
+    cmd: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    working_dir: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
+    stop_timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ulimit:
+    """One resource limit, ``setrlimit(2)``: name without ``RLIMIT_`` in lower case; -1 stands for unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThrottleDevice:
+    """A limit on one block device: its path on the host, and bytes or operations per second."""
+
+    path: str
+    rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindMount:
+    """One entry of Binds or Mounts: a host path or a volume, at an absolute path in the container.
+
+    ``source`` is an absolute host path for ``bind``, a volume's name for ``volume`` (empty: anonymous), unused for
+    ``tmpfs``; ``options`` are extra mount options for ``tmpfs``.
+    """
+
+    kind: Literal["bind", "volume", "tmpfs"]
+    source: str
+    destination: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+    copy_up: bool = True
+    options: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """What the container may use of this machine (Docker's ``HostConfig``). 0 or None: no limit."""
+
+    mounts: tuple[BindMount, ...] = ()
+    network_mode: Literal["bridge", "none", "host"] = "bridge"
+    auto_remove: bool = False
+    memory_bytes: int = 0
+    memory_swap_bytes: int = 0
+    memory_reservation_bytes: int = 0
+    oom_kill_disable: bool = False
+    oom_score_adj: int = 0
+    nano_cpus: int = 0
+    cpu_shares: int = 0
+    cpu_quota_usec: int = 0
+    cpu_period_usec: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int = 0
+    blkio_weight: int = 0
+    blkio_read_bps: tuple[ThrottleDevice, ...] = ()
+    blkio_write_bps: tuple[ThrottleDevice, ...] = ()
+    blkio_read_iops: tuple[ThrottleDevice, ...] = ()
+    blkio_write_iops: tuple[ThrottleDevice, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    readonly_rootfs: bool = False
+    no_new_privileges: bool = False
+    seccomp_unconfined: bool = False
+    tmpfs: dict[str, str] = field(default_factory=dict)
+    shm_size_bytes: int = 64 << 20
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    extra_hosts: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    group_add: tuple[str, ...] = ()
+    log_driver: Literal["json-file", "none"] = "json-file"
+    log_max_bytes: int = 0
+    log_max_files: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountPoint:
+    """A mount of a container as it was resolved at create; ``name`` is the volume's, or empty."""
+
+    kind: Literal["bind", "volume", "tmpfs"]
+    name: str
+    source: str
+    destination: str
+    read_only: bool
+    propagation: str = ""
+    copy_up: bool = False
+    options: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """What is true of a container now. Times are nanoseconds since the epoch, UTC; 0 stands for never."""
+
+    status: Status = "created"
+    pid: int = 0
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    started_at_ns: int = 0
+    finished_at_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkEndpoint:
+    """Where a running container stands in its network; all empty while it does not run."""
+
+    network_id: str = ""
+    endpoint_id: str = ""
+    address: str = ""
+    prefix_length: int = 0
+    gateway: str = ""
+    mac_address: str = ""
+    host_interface: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Container:
+    """One container: what was asked, and what is true now. The engine alone changes it.
+
+    Args:
+        id: 64 hexadecimal digits.
+        name: Without a leading slash.
+        image_id: ``sha256:…`` of the image, or ``host``'s.
+        path: The executable, the first word of what runs.
+        args: The words after it.
+        created_ns: When it was created, nanoseconds since the epoch.
+    """
+
+    id: str
+    name: str
+    image_id: str
+    created_ns: int
+    config: ContainerConfig
+    host_config: HostConfig
+    path: str = ""
+    args: tuple[str, ...] = ()
+    mounts: tuple[MountPoint, ...] = ()
+    state: ContainerState = field(default_factory=ContainerState)
+    endpoint: NetworkEndpoint = field(default_factory=NetworkEndpoint)
+    restart_count: int = 0
+
+    def change(self, by: str, **facts: object) -> None:
+        """Move to the state that ``by`` leads to, with other facts of the state set at the same time.
+
+        Raises:
+            ValueError: The table has no such transition: a fault of ours.
+        """
+        status = TRANSITIONS.get((self.state.status, by))
+        if status is None:
+            raise ValueError(f"a container that is {self.state.status} cannot {by}")
+        self.state = replace(self.state, status=status, **facts)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, as ``GET /events`` tells it (``type`` is container, image, network or volume)."""
+
+    type: str
+    action: str
+    actor_id: str
+    attributes: dict[str, str]
+    time_ns: int
