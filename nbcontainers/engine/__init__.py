@@ -1,0 +1,19 @@
+"""The engine: the one place that knows which containers exist and what may happen to them.
+
+Requests enter as domain types (``model``) through the facade ``Engine``, from the API alone; below it the rooms
+images, build, networks, volumes and runtime do the work and know nothing of each other. What must survive the
+engine's death leaves through ``state``, what others want to know through ``events`` and ``metrics``.
+
+Reading order: ``model`` (the vocabulary and the table of states), ``engine`` (the facade), ``creation`` (what is
+decided before anything runs), ``lifecycle`` (start, stop, exit, remove), ``recovery`` (what a new engine finds),
+``state``, ``events``, ``metrics``, ``limits``, ``files``, ``names``, ``doctor``.
+
+Example:
+    >>> engine = Engine(Path("/var/lib/nbcontainers"), Path("/run/nbcontainers"))
+    >>> await engine.start()
+    >>> container, warnings = await engine.create("", ContainerConfig(image="host", cmd=("true",)), HostConfig())
+    >>> await engine.start_container(container.id)
+    >>> await engine.wait(container.id)
+    >>> await engine.remove(container.id)
+    >>> await engine.close()
+"""

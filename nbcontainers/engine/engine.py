@@ -1,0 +1,287 @@
+"""The facade: everything the API may ask of the engine, by the names that clients use."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+
+from nbcontainers import errors
+from nbcontainers.build import Builder, BuildEvent, BuildOptions
+from nbcontainers.engine import creation, limits, recovery
+from nbcontainers.engine.doctor import swap_limit
+from nbcontainers.engine.events import Events
+from nbcontainers.engine.lifecycle import Lifecycle
+from nbcontainers.engine.metrics import Metrics
+from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, HostConfig
+from nbcontainers.engine.names import check_name, new_name
+from nbcontainers.engine.specification import Specification
+from nbcontainers.engine.state import State
+from nbcontainers.images import Image, Images, Snapshots
+from nbcontainers.linux import cgroups
+from nbcontainers.networks import Networks
+from nbcontainers.runtime.client import Launcher, ShimConnection
+from nbcontainers.volumes import Volumes
+
+
+class Engine:
+    """One engine with its own state; ``start`` before use, ``close`` after.
+
+    Args:
+        root: Directory of what lasts: images, containers, volumes, the database. Made when missing.
+        run: Directory of this boot's sockets. Made when missing.
+    """
+
+    def __init__(self, root: Path, run: Path) -> None:
+        self.root = root.resolve()
+        self.run = run.resolve()
+        self.identity = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
+        self.events = Events()
+
+    async def start(self) -> None:
+        """Open the state, find what is still running, and be ready for requests.
+
+        Raises:
+            errors.Conflict: Another engine works on this root.
+            errors.Unavailable: This machine lacks something the engine cannot do without.
+        """
+        if os.geteuid() != 0:
+            raise errors.Unavailable(
+                "the engine", f"it needs root, this is user {os.geteuid()}", "start it with sudo, or use connect('docker')"
+            )
+        for directory in (self.root, self.run, self.root / "containers"):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._state = State(self.root)
+        async with contextlib.AsyncExitStack() as undo:
+            undo.callback(self._state.close)
+            await self._open_rooms(undo)
+            undo.pop_all()
+
+    async def _open_rooms(self, undo: contextlib.AsyncExitStack) -> None:
+        self.images = Images(self.root / "images")
+        self.snapshots: Snapshots = self.images.snapshots
+        self.volumes = Volumes(self.root / "volumes")
+        self.networks = Networks(self.identity, str(self.run))
+        self.metrics = Metrics()
+        self.launcher = Launcher(str(self.run))
+        self.specification = Specification(
+            self.root, self.identity, self.snapshots, self.volumes, swap_limit=swap_limit()
+        )
+        containers = self._state.containers()
+        found = await recovery.find(containers, self.specification)
+        await self.networks.start(recovery.leases(containers, found))
+        undo.push_async_callback(self.networks.close, purge=False)
+        await self.launcher.start()
+        undo.push_async_callback(self.launcher.close)
+        self.builder = Builder(self.images, self.launcher, self.networks, self.root / "build", self.identity)
+        self.lifecycle = Lifecycle(
+            state=self._state,
+            events=self.events,
+            launcher=self.launcher,
+            networks=self.networks,
+            snapshots=self.snapshots,
+            volumes=self.volumes,
+            metrics=self.metrics,
+            specification=self.specification,
+        )
+        await recovery.resume(self.lifecycle, containers, found)
+        kept = {container.id for container in self.lifecycle.containers.values()}
+        await asyncio.to_thread(recovery.sweep, kept, self.specification, self.snapshots)
+
+    async def close(self) -> None:
+        """End the engine; containers that run go on, and the next engine finds them."""
+        idle = not any(self.lifecycle.is_live(container) for container in self.containers())
+        await self.lifecycle.close()
+        self.metrics.close()
+        await self.launcher.close()
+        await self.networks.close(purge=idle)
+        if idle:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(cgroups.detect().open(self.specification.cgroup_parent).remove)
+        self._state.close()
+
+    # Containers: what there is.
+
+    def containers(self) -> list[Container]:
+        """Return all containers, oldest first."""
+        return list(self.lifecycle.containers.values())
+
+    def container(self, name: str) -> Container:
+        """Return the container with this id, name or unique beginning of an id.
+
+        Raises:
+            errors.NoSuchContainer: There is none.
+            errors.InvalidArgument: The beginning fits several ids.
+        """
+        containers, bare = self.lifecycle.containers, name.removeprefix("/")
+        if found := containers.get(name) or containers.get(self.lifecycle.names.get(bare, "")):
+            return found
+        matches = [container for key, container in containers.items() if name and key.startswith(name)]
+        if len(matches) > 1:
+            raise errors.InvalidArgument(f"multiple IDs found with provided prefix: '{name}'")
+        if not matches:
+            raise errors.NoSuchContainer(name)
+        return matches[0]
+
+    # Containers: what may happen to them.
+
+    async def create(
+        self, name: str, config: ContainerConfig, host_config: HostConfig
+    ) -> tuple[Container, list[str]]:
+        """Create a container.
+
+        Args:
+            name: Its name, or empty for a fresh one.
+            config: What runs in it; what is left out is taken from the image.
+            host_config: What it may use of this machine.
+
+        Returns:
+            The container, and warnings for the user.
+
+        Raises:
+            errors.InvalidArgument: A name, limit, path or signal makes no sense.
+            errors.NoSuchImage: The image is not here.
+            errors.Conflict: The name is taken.
+        """
+        limits.check(host_config)
+        name = check_name(name) if name else new_name(self.lifecycle.names)
+        if holder := self.lifecycle.names.get(name):
+            raise errors.Conflict(
+                f"the container name '/{name}' is already in use by container '{holder}': "
+                f"remove or rename that container to be able to reuse that name"
+            )
+        image = self.images.get(config.image)
+        container = creation.plan(name, image, config, host_config)
+        warnings = creation.warnings(host_config, swap_limit=swap_limit())
+        with creation.undone_on_error(self.specification, container):
+            creation.make(self.specification, self.snapshots, self.volumes, image, container)
+            self._state.save(container)
+        self.lifecycle.add(container)
+        self.lifecycle.tell(container, "create")
+        return container, warnings
+
+    async def start_container(self, name: str) -> None:
+        """Start a container; see ``Lifecycle.start``."""
+        await self.lifecycle.start(self.container(name))
+
+    async def stop(self, name: str, *, signal: str = "", timeout_seconds: int | None = None) -> None:
+        """Stop a container; see ``Lifecycle.stop``."""
+        await self.lifecycle.stop(self.container(name), signal, timeout_seconds)
+
+    async def restart(self, name: str, *, signal: str = "", timeout_seconds: int | None = None) -> None:
+        """Stop a container if it runs, and start it."""
+        await self.lifecycle.restart(self.container(name), signal, timeout_seconds)
+
+    async def kill(self, name: str, signal: str = "SIGKILL") -> None:
+        """Send a signal to a container; see ``Lifecycle.kill``."""
+        await self.lifecycle.kill(self.container(name), signal)
+
+    async def pause(self, name: str) -> None:
+        """Freeze a container's processes."""
+        self.lifecycle.pause(self.container(name))
+
+    async def unpause(self, name: str) -> None:
+        """Let a paused container go on."""
+        self.lifecycle.unpause(self.container(name))
+
+    async def rename(self, name: str, new: str) -> None:
+        """Give a container another name."""
+        self.lifecycle.rename(self.container(name), check_name(new))
+
+    async def wait(self, name: str, condition: str = "not-running") -> ContainerState:
+        """Wait for a container; see ``Lifecycle.wait``."""
+        return await self.lifecycle.wait(self.container(name), condition)
+
+    async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container; see ``Lifecycle.remove``."""
+        await self.lifecycle.remove(self.container(name), force=force, volumes=volumes)
+
+    def resize(self, name: str, *, rows: int, columns: int) -> None:
+        """Tell a container's terminal its size in characters.
+
+        Raises:
+            errors.Conflict: The container does not run.
+            errors.InvalidArgument: The size is not one.
+        """
+        if not (0 <= rows < 1 << 16 and 0 <= columns < 1 << 16):
+            raise errors.InvalidArgument(f"invalid terminal size '{columns}x{rows}'")
+        container = self.container(name)
+        self.lifecycle.connection(container).resize(rows, columns)
+        self.lifecycle.tell(container, "resize")
+
+    def connection(self, name: str) -> ShimConnection:
+        """Return the way to a running container's standard input and terminal.
+
+        Raises:
+            errors.Conflict: The container does not run.
+        """
+        return self.lifecycle.connection(self.container(name))
+
+    def is_live(self, container: Container) -> bool:
+        """Say whether a container has a process, running or paused."""
+        return self.lifecycle.is_live(container)
+
+    def processes(self, name: str) -> list[int]:
+        """Return the host's process ids of a running container's processes.
+
+        Raises:
+            errors.Conflict: The container does not run.
+        """
+        return self.lifecycle.cgroup(self.container(name)).procs()
+
+    def log_directory(self, name: str) -> str:
+        """Return where a container's log lies, for ``nbcontainers.runtime.log``.
+
+        Raises:
+            errors.Unsupported: The container keeps no log.
+        """
+        container = self.container(name)
+        if container.host_config.log_driver == "none":
+            raise errors.Unsupported("configured logging driver does not support reading")
+        return self.output_directory(container)
+
+    def output_directory(self, container: Container) -> str:
+        """Return where a container's output is written, whether or not it may be read back as a log."""
+        return str(self.specification.directory(container.id))
+
+    # Images.
+
+    async def build(self, context: Path, options: BuildOptions) -> AsyncIterator[BuildEvent]:
+        """Build an image; see ``nbcontainers.build.Builder.build``."""
+        async for event in self.builder.build(context, options):
+            yield event
+
+    async def import_image(self, stream: BinaryIO, *, changes: list[str], message: str, reference: str) -> Image:
+        """Make an image of a root file system's tar archive."""
+        image = await asyncio.to_thread(
+            self.images.import_tar, stream, changes=changes, message=message, reference=reference
+        )
+        self.events.emit("image", "import", image.id, {"name": reference or image.id})
+        return image
+
+    def tag_image(self, name: str, reference: str) -> None:
+        """Give an image another reference."""
+        image = self.images.get(name)
+        self.images.tag(image.id, reference)
+        self.events.emit("image", "tag", image.id, {"name": reference})
+
+    async def remove_image(self, name: str, *, force: bool = False) -> list[tuple[str, str]]:
+        """Remove a reference, and the image with its last one.
+
+        Returns:
+            What was done: ``("Untagged", reference)`` and ``("Deleted", id)``.
+
+        Raises:
+            errors.Conflict: A container uses it.
+        """
+        image = self.images.get(name)
+        done = await asyncio.to_thread(self.images.remove, name, force=force, in_use=self._users_of)
+        for action, what in done:
+            self.events.emit("image", "untag" if action == "Untagged" else "delete", image.id, {"name": what})
+        return done
+
+    def _users_of(self, image_id: str) -> list[str]:
+        """Return the ids of the containers made from an image."""
+        return [container.id for container in list(self.containers()) if container.image_id == image_id]

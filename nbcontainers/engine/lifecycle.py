@@ -1,0 +1,437 @@
+"""The life of containers: started, signalled, ended, removed; each change saved, told and undone when it fails.
+
+One lock per container makes its changes follow one another; who waits for an exit or a removal waits on a future
+and holds no lock. The order of things matters in two places:
+
+- start: everything that can be refused is refused before the launcher is asked, and what was taken (an address, a
+  volume's mark) is given back when the launch fails;
+- exit: the new state is saved and told first, and cleaned up after, so that a waiting client goes on at once. What
+  an engine killed in between leaves behind is swept by the next one (see ``recovery``).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal as signals
+import time
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from nbcontainers import errors
+from nbcontainers.engine.events import Events
+from nbcontainers.engine.metrics import Metrics
+from nbcontainers.engine.model import Container, ContainerState, NetworkEndpoint
+from nbcontainers.engine.specification import Specification, signal_number
+from nbcontainers.engine.state import State
+from nbcontainers.images import Snapshots
+from nbcontainers.linux import cgroups
+from nbcontainers.networks import Endpoint, Networks
+from nbcontainers.runtime.client import ExitStatus, Launcher, ShimConnection, StartError
+from nbcontainers.volumes import Volumes
+
+DEFAULT_STOP_TIMEOUT_SECONDS = 10
+LOST_EXIT_CODE = 137
+LOST_ERROR = "the container's shim was killed, and the container with it"
+
+
+class Lifecycle:
+    """Starts, watches and ends containers.
+
+    Args:
+        state: Where every change is saved.
+        events: Where every change is told.
+        launcher: Starts processes.
+        networks: Gives addresses.
+        snapshots: Gives root file systems.
+        volumes: Gives volumes.
+        metrics: Watches what containers use.
+        specification: Turns a container into what the launcher wants.
+    """
+
+    def __init__(  # noqa: PLR0913  the engine's rooms, each by its name
+        self,
+        *,
+        state: State,
+        events: Events,
+        launcher: Launcher,
+        networks: Networks,
+        snapshots: Snapshots,
+        volumes: Volumes,
+        metrics: Metrics,
+        specification: Specification,
+    ) -> None:
+        self._state = state
+        self._events = events
+        self._launcher = launcher
+        self._networks = networks
+        self._snapshots = snapshots
+        self._volumes = volumes
+        self._metrics = metrics
+        self._specification = specification
+        self._driver = cgroups.detect()
+        self.containers: dict[str, Container] = {}
+        self.names: dict[str, str] = {}
+        self._live: dict[str, _Live] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, container: Container) -> None:
+        """Take in a container that is new, or that was read from the database."""
+        self.containers[container.id] = container
+        self.names[container.name] = container.id
+        self._locks[container.id] = asyncio.Lock()
+
+    async def start(self, container: Container) -> None:
+        """Start the container's process.
+
+        Raises:
+            errors.NotModified: It runs already.
+            errors.Conflict: It is paused or being removed.
+            StartError: Its process could not be started; ``exit_code`` is as Docker's.
+        """
+        async with self._lock(container):
+            self._check_startable(container)
+            await self._start(container)
+
+    def _check_startable(self, container: Container) -> None:
+        status = container.state.status
+        if status == "running":
+            raise errors.NotModified(f"container '{container.name}' is already running")
+        if status == "paused":
+            raise errors.Conflict("cannot start a paused container, try unpause instead")
+        if status == "removing":
+            raise errors.Conflict(f"container '{container.name}' is marked for removal and cannot be started")
+
+    async def _start(self, container: Container) -> None:
+        endpoint = await self._attach_network(container)
+        try:
+            request = await self._specification.launch_request(container)
+            connection = await self._launcher.launch(
+                request, network_namespace_fd=None if endpoint is None else endpoint.namespace_fd
+            )
+        except BaseException as error:
+            await self._start_failed(container, error)
+            raise
+        finally:
+            if endpoint is not None:
+                os.close(endpoint.namespace_fd)
+        self._started(container, connection)
+        self._state.save(container)
+        self._tell(container, "start")
+
+    async def _attach_network(self, container: Container) -> Endpoint | None:
+        if container.host_config.network_mode != "bridge":
+            container.endpoint = NetworkEndpoint()
+            return None
+        endpoint = await self._networks.attach(container.id)
+        container.endpoint = NetworkEndpoint(
+            network_id=endpoint.network_id,
+            endpoint_id=endpoint.endpoint_id,
+            address=endpoint.address,
+            prefix_length=endpoint.prefix_length,
+            gateway=endpoint.gateway,
+            mac_address=endpoint.mac_address,
+            host_interface=endpoint.host_interface,
+        )
+        return endpoint
+
+    async def _start_failed(self, container: Container, error: BaseException) -> None:
+        """Give back what the start had taken; the container is as before but for the error it now shows."""
+        self._release_network(container)
+        await self._remove_cgroup(container)
+        code = error.exit_code if isinstance(error, StartError) else 128
+        container.state = replace(container.state, exit_code=code, error=str(error))
+        self._state.save(container)
+        if isinstance(error, StartError) and container.host_config.auto_remove:
+            self._settle(container, "next-exit")
+            await self._remove(container)
+
+    def _started(self, container: Container, connection: ShimConnection) -> None:
+        container.change(
+            "start",
+            pid=connection.pid,
+            exit_code=0,
+            oom_killed=False,
+            error="",
+            started_at_ns=connection.start_time_ns,
+            finished_at_ns=0,
+        )
+        self.watch(container, connection)
+
+    def watch(self, container: Container, connection: ShimConnection) -> None:
+        """Follow a running container: its metrics from now on, and its exit when it comes."""
+        cgroup = self._driver.open(self._specification.cgroup_path(container))
+        self._live[container.id] = _Live(connection, cgroup)
+        self._metrics.watch(container.id, cgroup, connection.pid)
+        self._spawn(self._watch_exit(container, connection))
+
+    async def _watch_exit(self, container: Container, connection: ShimConnection) -> None:
+        status = await connection.wait()
+        async with self._lock(container):
+            await self.ended(container, status)
+
+    async def ended(self, container: Container, status: ExitStatus | None) -> None:
+        """Record that the container's process has ended; None: its shim was lost, and with it the status."""
+        self._metrics.unwatch(container.id)
+        if status is None:
+            await self._kill_cgroup(container)
+            lost = {"exit_code": LOST_EXIT_CODE, "error": LOST_ERROR, "finished_at_ns": time.time_ns()}
+            container.change("lost", pid=0, **lost)
+        else:
+            container.change(
+                "exit",
+                pid=0,
+                exit_code=status.code,
+                oom_killed=status.oom_killed,
+                finished_at_ns=status.finished_at_ns,
+            )
+        self._release_network(container)
+        self._save_quietly(container)
+        if container.state.oom_killed:
+            self._tell(container, "oom")
+        lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
+        self._tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
+        self._settle(container, "next-exit")
+        if live := self._live.pop(container.id, None):
+            live.connection.close()
+        await self._remove_cgroup(container)
+        if container.host_config.auto_remove:
+            container.change("remove")
+            await self._remove(container)
+
+    def _save_quietly(self, container: Container) -> None:
+        """Save, or leave it to the next engine: the exit status stands in the container's directory too."""
+        with contextlib.suppress(errors.Unavailable):
+            self._state.save(container)
+
+    async def kill(self, container: Container, signal: str) -> None:
+        """Send a signal to the container's first process.
+
+        Raises:
+            errors.InvalidArgument: No such signal.
+            errors.Conflict: The container does not run.
+        """
+        number = signal_number(signal)
+        live = self._running(container, "kill")
+        if container.state.status == "paused" and number == signals.SIGKILL:
+            live.cgroup.thaw()
+            container.change("unpause")
+        live.connection.signal(number)
+        self._tell(container, "kill", signal=str(number))
+
+    async def stop(self, container: Container, signal: str = "", timeout_seconds: int | None = None) -> None:
+        """End the container: its stop signal first, SIGKILL after the timeout (-1: never).
+
+        Raises:
+            errors.NotModified: It does not run.
+            errors.InvalidArgument: No such signal.
+        """
+        number = signal_number(signal or container.config.stop_signal or "SIGTERM")
+        if timeout_seconds is None:
+            timeout_seconds = container.config.stop_timeout_seconds
+        if timeout_seconds is None:
+            timeout_seconds = DEFAULT_STOP_TIMEOUT_SECONDS
+        live = self._live.get(container.id)
+        if live is None:
+            raise errors.NotModified(f"container '{container.name}' is not running")
+        if container.state.status == "paused":
+            live.cgroup.thaw()
+            container.change("unpause")
+        ended = self._future(container, "next-exit")
+        live.connection.signal(number)
+        self._tell(container, "kill", signal=str(number))
+        try:
+            await asyncio.wait_for(asyncio.shield(ended), None if timeout_seconds < 0 else timeout_seconds)
+        except TimeoutError:
+            live.connection.signal(signals.SIGKILL)
+            self._tell(container, "kill", signal=str(int(signals.SIGKILL)))
+            await asyncio.shield(ended)
+        self._tell(container, "stop")
+
+    async def restart(self, container: Container, signal: str = "", timeout_seconds: int | None = None) -> None:
+        """Stop the container if it runs, and start it."""
+        with contextlib.suppress(errors.NotModified):
+            await self.stop(container, signal, timeout_seconds)
+        if container.id not in self.containers:
+            raise errors.Conflict(f"container '{container.name}' was removed when it stopped, as it was told to")
+        await self.start(container)
+        self._tell(container, "restart")
+
+    def pause(self, container: Container) -> None:
+        """Freeze all of the container's processes."""
+        live = self._running(container, "pause")
+        if container.state.status == "paused":
+            raise errors.Conflict(f"container '{container.name}' is already paused")
+        live.cgroup.freeze()
+        container.change("pause")
+        self._state.save(container)
+        self._tell(container, "pause")
+
+    def unpause(self, container: Container) -> None:
+        """Let the container's processes go on."""
+        live = self._running(container, "unpause")
+        if container.state.status != "paused":
+            raise errors.Conflict(f"container '{container.name}' is not paused")
+        live.cgroup.thaw()
+        container.change("unpause")
+        self._state.save(container)
+        self._tell(container, "unpause")
+
+    async def remove(self, container: Container, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove the container and all that was its own.
+
+        Raises:
+            errors.Conflict: It runs, and ``force`` is not given; or it is being removed already.
+        """
+        if container.id in self._live and not force:
+            raise errors.Conflict(
+                f"cannot remove container '{container.name}': container is {container.state.status}: "
+                f"stop the container before removing or force remove"
+            )
+        if live := self._live.get(container.id):
+            ended = self._future(container, "next-exit")
+            live.cgroup.thaw()
+            live.connection.signal(signals.SIGKILL)
+            await asyncio.shield(ended)
+        async with self._lock(container):
+            if container.id not in self.containers:
+                return
+            container.change("remove")
+            await self._remove(container, volumes=volumes)
+
+    async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
+        """Take the container out of the engine; its anonymous volumes go with it when it removes itself."""
+        await asyncio.to_thread(self._specification.discard, container)
+        self._state.forget(container.id)
+        self.containers.pop(container.id, None)
+        self.names.pop(container.name, None)
+        self._locks.pop(container.id, None)
+        self._metrics.forget(container.id)
+        if volumes or (volumes is None and container.host_config.auto_remove):
+            await self._remove_anonymous_volumes(container)
+        self._tell(container, "destroy")
+        self._settle(container, "removed")
+
+    async def _remove_anonymous_volumes(self, container: Container) -> None:
+        for mount in container.mounts:
+            if mount.kind == "volume" and self._specification.is_anonymous(mount.name):
+                with contextlib.suppress(errors.NotFound, errors.Conflict):
+                    await asyncio.to_thread(self._volumes.remove, mount.name)
+                    self._events.emit("volume", "destroy", mount.name, {"driver": "local"})
+
+    async def wait(self, container: Container, condition: str = "not-running") -> ContainerState:
+        """Wait until the container does not run, exits next, or is removed.
+
+        Raises:
+            errors.InvalidArgument: No such condition.
+        """
+        if condition not in ("not-running", "next-exit", "removed"):
+            raise errors.InvalidArgument(f"invalid condition: '{condition}': not-running, next-exit or removed")
+        if condition == "not-running":
+            if container.id not in self._live:
+                return container.state
+            condition = "next-exit"
+        return await asyncio.shield(self._future(container, condition))
+
+    def rename(self, container: Container, name: str) -> None:
+        """Give the container another name.
+
+        Raises:
+            errors.Conflict: The name is taken, or is the container's own.
+        """
+        if name in self.names:
+            raise errors.Conflict(
+                f"the container name '/{name}' is already in use by container '{self.names[name]}'"
+            )
+        old, container.name = container.name, name
+        try:
+            self._state.save(container)
+        except errors.Error:
+            container.name = old
+            raise
+        self.names[name] = self.names.pop(old)
+        self._tell(container, "rename", oldName=f"/{old}")
+
+    def connection(self, container: Container) -> ShimConnection:
+        """Return the connection to a running container's shim."""
+        return self._running(container, "attach to").connection
+
+    def cgroup(self, container: Container) -> cgroups.Cgroup:
+        """Return a running container's control group."""
+        return self._running(container, "look into").cgroup
+
+    def is_live(self, container: Container) -> bool:
+        """Say whether the container has a process, running or paused."""
+        return container.id in self._live
+
+    def _running(self, container: Container, verb: str) -> "_Live":
+        live = self._live.get(container.id)
+        if live is None:
+            raise errors.Conflict(f"cannot {verb} container: {container.name}: container {container.id} is not running")
+        return live
+
+    def _lock(self, container: Container) -> asyncio.Lock:
+        lock = self._locks.get(container.id)
+        if lock is None:
+            raise errors.NoSuchContainer(container.name)
+        return lock
+
+    def _future(self, container: Container, condition: str) -> asyncio.Future[ContainerState]:
+        key = (container.id, condition)
+        if key not in self._waiting:
+            self._waiting[key] = asyncio.get_running_loop().create_future()
+        return self._waiting[key]
+
+    def _settle(self, container: Container, condition: str) -> None:
+        if waiting := self._waiting.pop((container.id, condition), None):
+            waiting.set_result(container.state)
+
+    def _release_network(self, container: Container) -> None:
+        if container.endpoint.address:
+            self._networks.release(container.id)
+            container.endpoint = NetworkEndpoint()
+
+    async def _remove_cgroup(self, container: Container) -> None:
+        cgroup = self._driver.open(self._specification.cgroup_path(container))
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(cgroup.remove)
+
+    async def _kill_cgroup(self, container: Container) -> None:
+        cgroup = self._driver.open(self._specification.cgroup_path(container))
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(cgroup.kill)
+
+    def _tell(self, container: Container, action: str, **attributes: str) -> None:
+        """Emit an event of the container, with its labels, image and name, as Docker does."""
+        facts = {**container.config.labels, "image": container.config.image, "name": container.name, **attributes}
+        self._events.emit("container", action, container.id, facts)
+
+    def tell(self, container: Container, action: str) -> None:
+        """Emit an event that no change of state stands behind: create, attach, resize."""
+        self._tell(container, action)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop watching; containers go on without the engine."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for live in self._live.values():
+            live.connection.close()
+        self._live.clear()
+
+
+class _Live:
+    """What the engine holds of a container that has a process."""
+
+    __slots__ = ("cgroup", "connection")
+
+    def __init__(self, connection: ShimConnection, cgroup: cgroups.Cgroup) -> None:
+        self.connection = connection
+        self.cgroup = cgroup

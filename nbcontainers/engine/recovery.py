@@ -1,0 +1,75 @@
+"""What a new engine finds: containers that went on without one, and what a killed engine left half done.
+
+Three questions for every container in the database, in this order: does its shim answer (then it runs, and is
+watched again), did the shim leave an exit status (then it ended while nobody looked), or neither (then the shim was
+killed, and whatever is left of the container is killed with it). Then everything on this machine that bears this
+engine's mark but belongs to no container is removed.
+"""
+
+import contextlib
+import os
+import shutil
+
+from nbcontainers.engine.lifecycle import Lifecycle
+from nbcontainers.engine.model import Container
+from nbcontainers.engine.specification import Specification
+from nbcontainers.images import Snapshots
+from nbcontainers.linux import cgroups
+from nbcontainers.networks import Lease
+from nbcontainers.runtime.client import ExitStatus, ShimConnection, reconnect
+
+Found = ShimConnection | ExitStatus | None
+
+
+async def find(containers: list[Container], specification: Specification) -> dict[str, Found]:
+    """Ask after every container that ran when the last engine ended."""
+    return {
+        container.id: await reconnect(str(specification.directory(container.id)))
+        for container in containers
+        if container.state.status in ("running", "paused")
+    }
+
+
+def leases(containers: list[Container], found: dict[str, Found]) -> list[Lease]:
+    """Return the addresses that containers still use, so that nobody else is given them."""
+    return [
+        Lease(container_id=container.id, address=container.endpoint.address)
+        for container in containers
+        if isinstance(found.get(container.id), ShimConnection) and container.endpoint.address
+    ]
+
+
+async def resume(lifecycle: Lifecycle, containers: list[Container], found: dict[str, Found]) -> None:
+    """Take every container in, as it is now: watched again, ended, or on with the removal that was begun."""
+    for container in containers:
+        lifecycle.add(container)
+        if container.id in found:
+            state = found[container.id]
+            if isinstance(state, ShimConnection):
+                lifecycle.watch(container, state)
+            else:
+                await lifecycle.ended(container, state)
+        elif container.state.status == "removing" or (
+            container.host_config.auto_remove and container.state.status in ("exited", "dead")
+        ):
+            await lifecycle.remove(container)
+
+
+def sweep(kept: set[str], specification: Specification, snapshots: Snapshots) -> None:
+    """Remove what bears this engine's mark but belongs to no container: groups, directories, snapshots."""
+    _sweep_cgroups(kept, specification.cgroup_parent)
+    snapshots.sweep(kept)
+    for entry in os.scandir(specification.containers):
+        if entry.name not in kept:
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _sweep_cgroups(kept: set[str], parent: str) -> None:
+    driver = cgroups.detect()
+    for name in driver.children(parent):
+        if name in kept:
+            continue
+        cgroup = driver.open(f"{parent}/{name}")
+        with contextlib.suppress(OSError):
+            cgroup.kill()
+            cgroup.remove()
