@@ -1,0 +1,325 @@
+"""The container's first process, from its birth in new namespaces to the ``execve(2)`` of the user's program.
+
+``born`` runs ahead of time, while nobody waits: the child of the shim leaves the host's mount tree for an empty one.
+``become`` runs when a container is wanted, and every step of it counts: mounts, identity, limits, program. The order
+is the order of what each step takes away: the host's root before the user's program can look around, the system
+call filter while it may still be set, privileges last.
+
+Nothing here returns to the caller but an exception; success is the program running.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import termios
+import time
+
+from nbcontainers.errors import Error, InvalidArgument
+from nbcontainers.linux import capabilities, mounts, namespaces, processes, seccomp
+from nbcontainers.runtime import protocol, rootfs, users
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from nbcontainers.runtime.protocol import Socket
+    from nbcontainers.runtime.spec import Process, Request, Spec
+
+NEW_ROOT = "root"
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+_FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+
+
+class Trace:
+    """The steps of a start with their times, nanoseconds of the monotonic clock."""
+
+    __slots__ = ("_began", "steps")
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+        self._began = time.monotonic_ns()
+
+    def step(self, name: str) -> None:
+        """Record that what happened since the last step was ``name``."""
+        now = time.monotonic_ns()
+        self.steps.append((name, self._began, now))
+        self._began = now
+
+
+def born() -> None:
+    """Leave the host's mounts for an empty tree with one directory, ``/root``, where the container's will be.
+
+    Raises:
+        SyscallError: A mount failed.
+
+    Source: pivot_root(2), mount_namespaces(7).
+    """
+    processes.set_parent_death_signal(signal.SIGKILL)
+    mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+    mounts.mount("tmpfs", "/proc", "tmpfs", 0, "mode=755,size=64k")
+    os.chdir("/proc")
+    os.mkdir(NEW_ROOT)
+    mounts.pivot_root(".", ".")
+    mounts.umount2(".", mounts.MNT_DETACH)
+    os.chdir("/")
+
+
+def main(channel: Socket) -> NoReturn:
+    """Be born, wait for the container that is wanted, and become it.
+
+    Source: OCI runtime-spec, runtime.md § Lifecycle.
+    """
+    code = _FAILED
+    try:
+        born()
+        payload, fds = protocol.receive(channel)
+        become(json.loads(payload), fds, channel)
+    except EOFError:
+        pass
+    except ProgramError as error:
+        _report(channel, str(error), error.code)
+        code = error.code
+    except (Error, OSError) as error:
+        _report(channel, str(error), _FAILED)
+    except BaseException as error:
+        _report(channel, f"{type(error).__name__}: {error}", _FAILED)
+    os._exit(code)
+
+
+class ProgramError(Exception):
+    """The user's program cannot be executed; ``code`` is the exit code that Docker gives for the reason."""
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def _report(channel: Socket, message: str, code: int) -> None:
+    try:
+        protocol.send(channel, protocol.encode({"error": message, "code": code}))
+    except OSError:
+        return
+
+
+def become(request: Request, fds: list[int], channel: Socket) -> None:
+    """Turn the calling process into the container's.
+
+    Args:
+        request: The container.
+        fds: The root file system, the three of stdio (or none on a terminal), the network namespace if it has one,
+            then the sources of bind mounts.
+        channel: Where the trace goes, and errors.
+
+    Raises:
+        ProgramError: The program does not exist or cannot be executed.
+        OSError: Any other step failed.
+    """
+    trace, spec = Trace(), request["spec"]
+    root_fd, *rest = fds
+    stdio = [] if request["tty"] else [rest.pop(0) for _ in range(3)]
+    _enter_network(request["network"], rest)
+    trace.step("network namespace")
+    namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+    namespaces.sethostname(spec["hostname"])
+    if spec["domainname"]:
+        namespaces.setdomainname(spec["domainname"])
+    trace.step("host name and cgroup namespace")
+    _mount_root(root_fd, spec, rest, trace)
+    if request["tty"]:
+        stdio = [_open_terminal(channel)] * 3
+        trace.step("terminal")
+    _set_sysctls(spec["linux"]["sysctl"])
+    _enter_root(spec)
+    trace.step("pivot_root")
+    _run_program(spec, stdio, channel, trace)
+
+
+def _enter_network(network: str, fds: list[int]) -> None:
+    if network == "namespace":
+        namespace_fd = fds.pop(0)
+        namespaces.setns(namespace_fd, namespaces.CLONE_NEWNET)
+        os.close(namespace_fd)
+    elif network == "none":
+        namespaces.unshare(namespaces.CLONE_NEWNET)
+        _raise_loopback()
+
+
+def _raise_loopback() -> None:
+    """Bring the interface lo up; ``netdevice(7)``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        request = struct.pack("16sh22x", b"lo", 0)
+        flags = struct.unpack("16sh22x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
+
+
+def _mount_root(root_fd: int, spec: Spec, bind_fds: list[int], trace: Trace) -> None:
+    """Attach the root file system, and everything that is mounted in it."""
+    mounts.move_mount(root_fd, NEW_ROOT)
+    os.close(root_fd)
+    os.chdir(NEW_ROOT)
+    trace.step("overlay")
+    of_dev = [mount for mount in spec["mounts"] if mount["destination"].startswith("/dev/")]
+    first = [mount for mount in spec["mounts"] if mount["destination"] in ("/proc", "/dev", "/sys")]
+    others = [mount for mount in spec["mounts"] if mount not in first and mount not in of_dev]
+    for mount in first:
+        rootfs.attach_all(".", [mount], [])
+        trace.step(f"mount {mount['destination']}")
+    rootfs.make_devices(spec["linux"]["devices"])
+    trace.step("device nodes")
+    for mount in (*of_dev, *others):
+        rootfs.attach_all(".", [mount], [bind_fds.pop(0)] if mount["type"] == "bind" else [])
+        trace.step(f"mount {mount['destination']}")
+    for path in spec["linux"]["maskedPaths"]:
+        rootfs.mask_path(path)
+    trace.step("masked paths")
+
+
+def _open_terminal(channel: Socket) -> int:
+    """Make a terminal in the container's own devpts, hand its master to the shim, and return the slave."""
+    master_fd = os.open("dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    number = array.array("i", [0])
+    fcntl.ioctl(master_fd, termios.TIOCSPTLCK if hasattr(termios, "TIOCSPTLCK") else 0x40045431, number)
+    fcntl.ioctl(master_fd, 0x80045430, number)  # TIOCGPTN, which termios does not name
+    slave_fd = os.open(f"dev/pts/{number[0]}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    protocol.send(channel, protocol.encode({"pty": True}), [master_fd])
+    os.close(master_fd)
+    os.close(os.open("dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    mounts.mount(f"dev/pts/{number[0]}", "dev/console", None, mounts.MS_BIND)
+    return slave_fd
+
+
+def _set_sysctls(values: dict[str, str]) -> None:
+    for name, value in values.items():
+        with open(f"proc/sys/{name.replace('.', '/')}", "w") as file:
+            file.write(value)
+
+
+def _enter_root(spec: Spec) -> None:
+    """Make the new root the only one, and set what may not be written."""
+    for path in spec["linux"]["readonlyPaths"]:
+        rootfs.make_readonly(path)
+    if spec["root"]["readonly"]:
+        mounts.mount_setattr(".", set_attributes=mounts.MOUNT_ATTR_RDONLY)
+    mounts.pivot_root(".", ".")
+    mounts.umount2(".", mounts.MNT_DETACH)
+    os.chdir("/")
+
+
+def _run_program(spec: Spec, stdio: list[int], channel: Socket, trace: Trace) -> None:
+    process = spec["process"]
+    os.setsid()
+    for target_fd, fd in enumerate(stdio):
+        os.dup2(fd, target_fd)
+    if process["terminal"]:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        os.fchown(0, -1, -1)
+    identity = users.look_up(process["user"]["username"], process["user"]["additionalGids"])
+    if not process["terminal"]:
+        _own_stdio(identity)
+    environment = _environment(process, identity)
+    _set_limits(process)
+    _enter_directory(process["cwd"], identity)
+    trace.step("user and limits")
+    _restrict(spec, identity)
+    _reset_signals()
+    trace.step("privileges")
+    protocol.send(channel, protocol.encode({"trace": trace.steps}))
+    processes.close_range(3, flags=processes.CLOSE_RANGE_CLOEXEC)
+    _execute(process["args"], environment)
+
+
+def _own_stdio(identity: users.Identity) -> None:
+    """Give the pipes of stdio to the user, so that ``/dev/stdout`` can be opened by name."""
+    for fd in range(3):
+        try:
+            os.fchown(fd, identity.uid, identity.gid)
+        except PermissionError:
+            continue
+
+
+def _environment(process: Process, identity: users.Identity) -> dict[str, str]:
+    environment = dict(entry.partition("=")[::2] for entry in process["env"])
+    environment.setdefault("HOME", identity.home)
+    return environment
+
+
+def _set_limits(process: Process) -> None:
+    for limit in process["rlimits"]:
+        number = getattr(resource, limit["type"], None)
+        if number is None:
+            raise InvalidArgument(f"unknown resource limit '{limit['type']}'")
+        resource.setrlimit(number, (limit["soft"], limit["hard"]))
+    if process["oomScoreAdj"]:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(process["oomScoreAdj"]))
+
+
+def _enter_directory(cwd: str, identity: users.Identity) -> None:
+    try:
+        os.chdir(cwd)
+    except FileNotFoundError:
+        os.makedirs(cwd, 0o755)
+        os.chdir(cwd)
+    except NotADirectoryError as error:
+        raise InvalidArgument(f"the working directory '{cwd}' is not a directory") from error
+
+
+def _restrict(spec: Spec, identity: users.Identity) -> None:
+    """Give up what the container may not have: system calls, groups, user id, capabilities, in this order."""
+    process = spec["process"]
+    keep = capabilities.mask(process["capabilities"])
+    if process["noNewPrivileges"]:
+        processes.set_no_new_privs()
+    capabilities.drop_bounding(keep, capabilities.last_capability())
+    if spec["linux"]["seccomp"]:
+        seccomp.load(seccomp.default_program(frozenset(process["capabilities"])))
+    processes.prctl(processes.PR_SET_KEEPCAPS, 1)
+    os.setgroups(identity.groups)
+    os.setresgid(identity.gid, identity.gid, identity.gid)
+    os.setresuid(identity.uid, identity.uid, identity.uid)
+    if identity.uid == 0:
+        capabilities.capset(keep, keep, 0)
+    else:
+        capabilities.capset(0, 0, 0)
+    # Changing the user id has cleared it.
+    processes.set_parent_death_signal(signal.SIGKILL)
+
+
+def _reset_signals() -> None:
+    """Undo what the interpreter has set: a program expects the defaults and nothing blocked; ``signal(7)``."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _execute(args: list[str], environment: dict[str, str]) -> None:
+    """Execute the program, looked for in the container's PATH; ``execve(2)``."""
+    name = args[0]
+    candidates = [name] if "/" in name else [
+        f"{directory or '.'}/{name}" for directory in environment.get("PATH", "").split(":")
+    ]
+    denied: OSError | None = None
+    for candidate in candidates:
+        try:
+            os.execve(candidate, args, environment)
+        except FileNotFoundError as error:
+            if "/" in name and os.path.exists(candidate):
+                raise ProgramError(f'exec: "{name}": its interpreter is missing in the container', _NOT_FOUND) from error
+        except NotADirectoryError:
+            continue
+        except OSError as error:
+            denied = error
+    if denied is not None:
+        reason = "exec format error" if denied.errno == errno.ENOEXEC else os.strerror(denied.errno or 0).lower()
+        raise ProgramError(f'exec: "{name}": {reason}', _NOT_EXECUTABLE)
+    if "/" in name:
+        raise ProgramError(f'exec: "{name}": stat {name}: no such file or directory', _NOT_FOUND)
+    raise ProgramError(f'exec: "{name}": executable file not found in $PATH', _NOT_FOUND)

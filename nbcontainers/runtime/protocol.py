@@ -1,0 +1,80 @@
+"""What engine, launcher, shim and container init say to each other: JSON messages with descriptors attached.
+
+All talk over ``SOCK_SEQPACKET`` sockets, so a message is one ``recvmsg(2)`` and descriptors travel with the message
+they belong to (``SCM_RIGHTS``, ``unix(7)``). A message too large for a socket's buffer goes through a memfd, whose
+descriptor is then the last one.
+
+    engine → launcher    a Request; descriptors: the shim's report socket, and the network namespace if any
+    launcher → shim      the same, unread
+    shim → init          a Request; descriptors: see ``Handover``
+    init → shim          {"pty": true} + its descriptor, {"trace": [...]}, {"error": …, "code": …}; end of file at exec
+    shim → engine        {"started": …} + pidfd or {"error": …, "code": …}; later {"exit": …}
+    engine → shim        {"op": "stdin"}, answered with a descriptor; {"op": "close-stdin"}; {"op": "resize", …}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INLINE_BYTES = 64 << 10
+_MOST_FDS = 64
+_INLINE, _MEMFD = b"I", b"M"
+
+Socket = socket.socket
+
+
+def pair() -> tuple[Socket, Socket]:
+    """Return two connected sockets that keep messages whole.
+
+    Source: socketpair(2), unix(7).
+    """
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def encode(message: Mapping[str, object]) -> bytes:
+    """Return a message as bytes."""
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
+def send(channel: Socket, payload: bytes, fds: list[int] | tuple[int, ...] = ()) -> None:
+    """Send one encoded message with descriptors, which stay the sender's too.
+
+    Raises:
+        OSError: EPIPE when nobody listens any more.
+    """
+    if len(payload) <= INLINE_BYTES:
+        socket.send_fds(channel, [_INLINE, payload], list(fds))
+        return
+    memory_fd = os.memfd_create("message", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(payload)
+        while view:
+            view = view[os.write(memory_fd, view) :]
+        socket.send_fds(channel, [_MEMFD], [*fds, memory_fd])
+    finally:
+        os.close(memory_fd)
+
+
+def receive(channel: Socket) -> tuple[bytes, list[int]]:
+    """Receive one message, still encoded, and its descriptors, which are now the caller's.
+
+    Raises:
+        EOFError: The other side has closed.
+        OSError: The socket is broken.
+    """
+    data, fds, _, _ = socket.recv_fds(channel, INLINE_BYTES + 1, _MOST_FDS)
+    if not data:
+        raise EOFError("the other side has closed")
+    if data[:1] == _INLINE:
+        return data[1:], fds
+    memory_fd = fds.pop()
+    try:
+        return os.pread(memory_fd, os.fstat(memory_fd).st_size, 0), fds
+    finally:
+        os.close(memory_fd)

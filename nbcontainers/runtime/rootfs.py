@@ -1,0 +1,292 @@
+"""The root file system of a container: from plain data to a tree of mounts.
+
+It comes about in two places. The shim opens what belongs to the host — the overlay, the sources of bind mounts — as
+detached mounts, which are in no mount table and leave no trace (``open_rootfs``, ``open_bind``). The container's
+init, alone in its mount namespace, attaches them and mounts the rest (``attach_all``).
+
+Destinations inside the container are resolved with ``openat2(RESOLVE_IN_ROOT)``: a link in an image cannot make us
+mount over something outside of it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.linux import mounts, overlay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nbcontainers.runtime.spec import LinuxDevice, Mount, Rootfs
+
+HOST_HIDDEN = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/run", "/var/tmp")
+
+_FLAGS = {
+    "ro": mounts.MS_RDONLY,
+    "nosuid": mounts.MS_NOSUID,
+    "nodev": mounts.MS_NODEV,
+    "noexec": mounts.MS_NOEXEC,
+    "strictatime": mounts.MS_STRICTATIME,
+}
+_ATTRIBUTES = {
+    "ro": mounts.MOUNT_ATTR_RDONLY,
+    "nosuid": mounts.MOUNT_ATTR_NOSUID,
+    "nodev": mounts.MOUNT_ATTR_NODEV,
+    "noexec": mounts.MOUNT_ATTR_NOEXEC,
+}
+_DEVICE_LINKS = (
+    ("/proc/self/fd", "dev/fd"),
+    ("/proc/self/fd/0", "dev/stdin"),
+    ("/proc/self/fd/1", "dev/stdout"),
+    ("/proc/self/fd/2", "dev/stderr"),
+    ("/proc/kcore", "dev/core"),
+    ("pts/ptmx", "dev/ptmx"),
+)
+
+
+def open_rootfs(rootfs: Rootfs) -> int:
+    """Return a descriptor of a root file system, as a detached overlay mount.
+
+    Raises:
+        SyscallError: The kernel refuses the overlay.
+
+    Source: Documentation/filesystems/overlayfs.rst.
+    """
+    lower, upper, work = list(rootfs["lower"]), rootfs["upper"], rootfs["work"]
+    if work is not None:
+        overlay.clear_volatile(work)
+    if rootfs["host"] is None:
+        return overlay.open_overlay(lower, upper, work, volatile=rootfs["volatile"])
+    host_fd = open_host(rootfs["host"])
+    try:
+        return overlay.open_overlay([*lower, f"/proc/self/fd/{host_fd}"], upper, work, volatile=rootfs["volatile"])
+    finally:
+        os.close(host_fd)
+
+
+def open_host(hidden: list[str]) -> int:
+    """Return a descriptor of a read-only view of this machine's file system, without what is not to be seen.
+
+    A mask of empty, opaque directories lies over ``/``. The mask is a tmpfs: were it on the same file system, the
+    kernel would find one layer inside the other and refuse (ELOOP). Other file systems mounted below ``/`` are not
+    in the view, for a layer is one mount.
+
+    Args:
+        hidden: Absolute paths to hide, besides ``HOST_HIDDEN``.
+
+    Raises:
+        SyscallError: The kernel refuses the overlay.
+
+    Source: Documentation/filesystems/overlayfs.rst § Sharing and copying layers.
+    """
+    fs_fd = mounts.fsopen("tmpfs")
+    try:
+        mounts.fsconfig_string(fs_fd, "mode", "755")
+        mounts.fsconfig_create(fs_fd)
+        mask_fd = mounts.fsmount(fs_fd)
+    finally:
+        os.close(fs_fd)
+    try:
+        for path in (*HOST_HIDDEN, *hidden):
+            _mask(mask_fd, path)
+        return overlay.open_overlay([f"/proc/self/fd/{mask_fd}", "/"])
+    finally:
+        os.close(mask_fd)
+
+
+def _mask(mask_fd: int, path: str) -> None:
+    """Make an opaque directory at ``path`` in the mask, with the owners and modes that the host has on the way."""
+    parts = path.strip("/").split("/")
+    for depth in range(1, len(parts) + 1):
+        name = "/".join(parts[:depth])
+        try:
+            status = os.lstat(f"/{name}")
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            return
+        try:
+            os.mkdir(name, dir_fd=mask_fd)
+        except FileExistsError:
+            continue
+        os.chown(name, status.st_uid, status.st_gid, dir_fd=mask_fd)
+        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=mask_fd)
+    overlay.set_opaque(f"/proc/self/fd/{mask_fd}/{'/'.join(parts)}")
+
+
+def open_bind(mount: Mount) -> int:
+    """Return a descriptor of a bind mount's source, detached, with its options set.
+
+    Raises:
+        SyscallError: ENOENT when there is no such source.
+
+    Source: open_tree(2), mount_setattr(2).
+    """
+    recursive = "rbind" in mount["options"]
+    fd = mounts.open_tree(mount["source"], mounts.OPEN_TREE_CLONE | (0x8000 if recursive else 0))
+    attributes = 0
+    for option in mount["options"]:
+        attributes |= _ATTRIBUTES.get(option, 0)
+    if attributes:
+        mounts.mount_setattr("", set_attributes=attributes, recursive=recursive, dir_fd=fd)
+    return fd
+
+
+def attach_all(root: str, specified: list[Mount], bind_fds: list[int]) -> None:
+    """Mount everything the specification asks for, below ``root``, in its order.
+
+    Args:
+        root: Where the root file system is attached; the working directory.
+        specified: The mounts.
+        bind_fds: The detached sources of those of type ``bind``, in their order.
+
+    Raises:
+        SyscallError: A mount failed.
+        InvalidArgument: An option or type is unknown.
+    """
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    remaining = iter(bind_fds)
+    try:
+        for mount in specified:
+            if mount["type"] == "bind":
+                _attach_bind(root_fd, mount["destination"], next(remaining))
+            else:
+                _mount_kernel(root_fd, mount)
+    finally:
+        os.close(root_fd)
+
+
+def _attach_bind(root_fd: int, destination: str, source_fd: int) -> None:
+    is_directory = stat.S_ISDIR(os.fstat(source_fd).st_mode)
+    target_fd = open_target(root_fd, destination, directory=is_directory)
+    try:
+        mounts.move_mount(source_fd, "", dir_fd=target_fd)
+    finally:
+        os.close(target_fd)
+        os.close(source_fd)
+
+
+def _mount_kernel(root_fd: int, mount: Mount) -> None:
+    """Mount one of the kernel's own file systems, or a tmpfs."""
+    kind, flags, data = mount["type"], 0, []
+    for option in mount["options"]:
+        if option in _FLAGS:
+            flags |= _FLAGS[option]
+        elif option in ("rw", "suid", "dev", "exec"):
+            continue
+        else:
+            data.append(option)
+    target_fd = open_target(root_fd, mount["destination"], directory=True)
+    target = f"/proc/self/fd/{target_fd}"
+    try:
+        if kind == "cgroup":
+            _mount_cgroup(target, flags)
+        elif kind in ("proc", "sysfs", "tmpfs", "devpts", "mqueue"):
+            mounts.mount(mount["source"], target, kind, flags, ",".join(data) or None)
+        else:
+            raise InvalidArgument(f"unknown mount type '{kind}' for '{mount['destination']}'")
+    finally:
+        os.close(target_fd)
+
+
+def _mount_cgroup(target: str, flags: int) -> None:
+    """Show the container its own groups: those of version 2, where the kernel has no controllers in version 1."""
+    try:
+        mounts.mount("cgroup", target, "cgroup2", flags)
+    except OSError:
+        mounts.mount("tmpfs", target, "tmpfs", flags, "mode=755")
+
+
+def open_target(root_fd: int, path: str, *, directory: bool) -> int:
+    """Return a descriptor of a mount's destination inside the container, made when it is missing.
+
+    Raises:
+        SyscallError: ELOOP, ENOTDIR, EROFS as the file system has it.
+
+    Source: openat2(2) § RESOLVE_IN_ROOT.
+    """
+    try:
+        return mounts.openat2(root_fd, path, os.O_PATH)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != 2:
+            raise
+    parent, _, name = path.strip("/").rpartition("/")
+    parent_fd = open_target(root_fd, parent or ".", directory=True)
+    try:
+        if directory:
+            os.mkdir(name, 0o755, dir_fd=parent_fd)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent_fd))
+    except FileExistsError:
+        # A dangling link: make what it points at, inside the root.
+        target = os.readlink(name, dir_fd=parent_fd)
+        os.close(parent_fd)
+        return open_target(root_fd, os.path.join("/", parent, target), directory=directory)
+    try:
+        return mounts.openat2(parent_fd, name, os.O_PATH)
+    finally:
+        os.close(parent_fd)
+
+
+def make_devices(devices: list[LinuxDevice]) -> None:
+    """Make device nodes and the usual links below ``dev`` in the working directory.
+
+    Raises:
+        OSError: EPERM without CAP_MKNOD.
+
+    Source: OCI runtime-spec, config-linux.md § Default Devices.
+    """
+    previous = os.umask(0)
+    try:
+        for device in devices:
+            kind = stat.S_IFCHR if device["type"] == "c" else stat.S_IFBLK
+            number = os.makedev(device["major"], device["minor"])
+            os.mknod(device["path"].lstrip("/"), kind | device["fileMode"], number)
+    finally:
+        os.umask(previous)
+    for target, link in _DEVICE_LINKS:
+        os.symlink(target, link)
+
+
+def mask_path(path: str) -> None:
+    """Hide a file or directory of /proc or /sys below the working directory; one that is not there needs no hiding.
+
+    Raises:
+        SyscallError: The mount failed.
+
+    Source: OCI runtime-spec, config-linux.md § Masked Paths.
+    """
+    target = path.lstrip("/")
+    try:
+        is_directory = stat.S_ISDIR(os.lstat(target).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if is_directory:
+        mounts.mount("tmpfs", target, "tmpfs", mounts.MS_RDONLY, "size=0k")
+    else:
+        mounts.mount("dev/null", target, None, mounts.MS_BIND)
+
+
+def make_readonly(path: str) -> None:
+    """Make a path of /proc or /sys below the working directory read-only; one that is not there is no matter.
+
+    Raises:
+        SyscallError: The mount failed.
+
+    Source: OCI runtime-spec, config-linux.md § Readonly Paths.
+    """
+    target = path.lstrip("/")
+    try:
+        fd = mounts.open_tree(target, mounts.OPEN_TREE_CLONE | 0x8000)
+    except OSError as error:
+        if error.errno == 2:
+            return
+        raise
+    try:
+        mounts.mount_setattr("", set_attributes=mounts.MOUNT_ATTR_RDONLY, recursive=True, dir_fd=fd)
+        mounts.move_mount(fd, target)
+    finally:
+        os.close(fd)
