@@ -55,7 +55,7 @@ class Trace:
 
 
 def born() -> None:
-    """Leave the host's mounts for an empty tree with one directory, ``/root``, where the container's will be.
+    """Leave the host's mounts for a tree of two directories: ``/proc``, and ``/root`` where the container's will be.
 
     Raises:
         SyscallError: A mount failed.
@@ -70,6 +70,8 @@ def born() -> None:
     mounts.pivot_root(".", ".")
     mounts.umount2(".", mounts.MNT_DETACH)
     os.chdir("/")
+    os.mkdir("proc")
+    mounts.mount("proc", "/proc", "proc")
 
 
 def main(channel: Socket) -> NoReturn:
@@ -139,7 +141,7 @@ def become(request: Request, fds: list[int], channel: Socket) -> None:
     _set_sysctls(spec["linux"]["sysctl"])
     _enter_root(spec)
     trace.step("pivot_root")
-    _run_program(spec, stdio, channel, trace)
+    _run_program(request, stdio, channel, trace)
 
 
 def _enter_network(network: str, fds: list[int]) -> None:
@@ -213,8 +215,8 @@ def _enter_root(spec: Spec) -> None:
     os.chdir("/")
 
 
-def _run_program(spec: Spec, stdio: list[int], channel: Socket, trace: Trace) -> None:
-    process = spec["process"]
+def _run_program(request: Request, stdio: list[int], channel: Socket, trace: Trace) -> None:
+    process = request["spec"]["process"]
     os.setsid()
     for target_fd, fd in enumerate(stdio):
         os.dup2(fd, target_fd)
@@ -228,7 +230,7 @@ def _run_program(spec: Spec, stdio: list[int], channel: Socket, trace: Trace) ->
     _set_limits(process)
     _enter_directory(process["cwd"], identity)
     trace.step("user and limits")
-    _restrict(spec, identity)
+    _restrict(request, identity)
     _reset_signals()
     trace.step("privileges")
     protocol.send(channel, protocol.encode({"trace": trace.steps}))
@@ -272,15 +274,15 @@ def _enter_directory(cwd: str, identity: users.Identity) -> None:
         raise InvalidArgument(f"the working directory '{cwd}' is not a directory") from error
 
 
-def _restrict(spec: Spec, identity: users.Identity) -> None:
+def _restrict(request: Request, identity: users.Identity) -> None:
     """Give up what the container may not have: system calls, groups, user id, capabilities, in this order."""
-    process = spec["process"]
+    process = request["spec"]["process"]
     keep = capabilities.mask(process["capabilities"])
     if process["noNewPrivileges"]:
         processes.set_no_new_privs()
     capabilities.drop_bounding(keep, capabilities.last_capability())
-    if spec["linux"]["seccomp"]:
-        seccomp.load(seccomp.default_program(frozenset(process["capabilities"])))
+    if request["seccomp"]:
+        seccomp.load(bytes.fromhex(request["seccomp"]))
     processes.prctl(processes.PR_SET_KEEPCAPS, 1)
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)

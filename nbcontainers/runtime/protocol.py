@@ -37,6 +37,24 @@ def pair() -> tuple[Socket, Socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
+def listen(path: str) -> Socket:
+    """Return a listening socket at ``path``, for its owner alone.
+
+    Raises:
+        OSError: EADDRINUSE, EACCES, ENAMETOOLONG.
+
+    Source: unix(7).
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    previous = os.umask(0o177)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(previous)
+    listening.listen(16)
+    return listening
+
+
 def encode(message: Mapping[str, object]) -> bytes:
     """Return a message as bytes."""
     return json.dumps(message, separators=(",", ":")).encode()

@@ -168,7 +168,7 @@ class Rootfs(TypedDict):
 
 
 class Request(TypedDict):
-    """What the launcher passes to a shim: one container."""
+    """What the launcher passes to a shim: one container. ``seccomp`` is the shim's to fill: the filter, as hex digits."""
 
     id: str
     directory: str
@@ -179,3 +179,4 @@ class Request(TypedDict):
     logMaxBytes: int
     logMaxFiles: int
     network: Literal["none", "host", "namespace"]
+    seccomp: str

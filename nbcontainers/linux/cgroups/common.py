@@ -140,6 +140,10 @@ class Cgroup:
         """Move a process into the group; its later children are born there."""
         raise NotImplementedError
 
+    def directory_fd(self) -> int:
+        """Return a descriptor of the group's directory, on version 2, where a child can be born in a group."""
+        raise NotImplementedError
+
     def procs(self) -> list[int]:
         """Return the process ids in the group."""
         raise NotImplementedError

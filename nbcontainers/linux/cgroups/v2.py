@@ -166,6 +166,13 @@ class CgroupV2(Cgroup):
         if controller not in self._controllers:
             raise Unavailable(f"limits of {controller}", "its controller is not enabled", "delegate it to this engine")
 
+    def directory_fd(self) -> int:
+        """Return a descriptor for ``clone`` to have a child born in the group.
+
+        Source: clone(2) § CLONE_INTO_CGROUP.
+        """
+        return os.open(self._files.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
     def attach(self, pid: int) -> None:
         """See ``Cgroup``.
 

@@ -1,0 +1,176 @@
+"""A container's output on disk: what the shim writes, and what the engine reads back.
+
+The shim reads in big chunks; each chunk becomes one *frame*, stamped once with the time it was read:
+
+    | ns: u64 | length: u32 | stream: u8 | reserved: 3 | bytes … | length: u32 |
+
+The length stands at both ends, so that a reader can walk forwards and backwards. Frames go to *segments*,
+``log/00000001`` and on; a full segment is closed and the oldest are removed. A frame of stream ``END`` says that the
+output is complete. A frame that a crash cut short fails the check of its two lengths and is left out.
+
+Nothing here looks at single lines until somebody asks for them: a line begins in the frame that has its first byte,
+and that frame's time is the line's.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STDIN, STDOUT, STDERR, END = 0, 1, 2, 255
+DIRECTORY = "log"
+HEADER = struct.Struct("<QIBxxx")
+TRAILER = struct.Struct("<I")
+OVERHEAD = HEADER.size + TRAILER.size
+_READ_BYTES = 1 << 20
+
+
+class Writer:
+    """Appends frames to the segments of one container; the shim's half.
+
+    Args:
+        directory: The container's directory.
+        max_bytes: How large all segments together may become.
+        max_files: In how many segments; at least two are kept, so that a rotation never loses the newest output.
+    """
+
+    __slots__ = ("_directory", "_fd", "_keep", "_number", "_segment_bytes", "_size")
+
+    def __init__(self, directory: str, max_bytes: int, max_files: int) -> None:
+        self._directory = f"{directory}/{DIRECTORY}"
+        self._keep = max(max_files, 2)
+        self._segment_bytes = max(max_bytes if max_files > 1 else max_bytes // self._keep, 1 << 12)
+        os.makedirs(self._directory, 0o700, exist_ok=True)
+        self._number = max(segments(directory), default=0)
+        self._open(self._number + 1)
+
+    def _open(self, number: int) -> None:
+        self._number = number
+        self._size = 0
+        path = f"{self._directory}/{number:08d}"
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, stream: int, data: bytes, now_ns: int) -> None:
+        """Append one frame.
+
+        Raises:
+            OSError: ENOSPC when the disk is full.
+        """
+        size = len(data)
+        os.writev(self._fd, (HEADER.pack(now_ns, size, stream), data, TRAILER.pack(size)))
+        self._size += size + OVERHEAD
+        if self._size >= self._segment_bytes:
+            self._rotate()
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        self._open(self._number + 1)
+        try:
+            os.unlink(f"{self._directory}/{self._number - self._keep:08d}")
+        except FileNotFoundError:
+            return
+
+    def close(self, now_ns: int) -> None:
+        """Write the end mark."""
+        self.write(END, b"", now_ns)
+        os.close(self._fd)
+
+
+class Frame:
+    """One chunk of output: when it was read, of which stream, its bytes."""
+
+    __slots__ = ("data", "ns", "stream")
+
+    def __init__(self, ns: int, stream: int, data: bytes) -> None:
+        self.ns = ns
+        self.stream = stream
+        self.data = data
+
+
+def segments(directory: str) -> list[int]:
+    """Return the numbers of a container's segments, oldest first."""
+    try:
+        return sorted(int(name) for name in os.listdir(f"{directory}/{DIRECTORY}") if name.isdigit())
+    except FileNotFoundError:
+        return []
+
+
+class Reader:
+    """Reads frames forward from a place in the log, as far as they are written; the engine's half.
+
+    Args:
+        directory: The container's directory.
+        segment: Where to start; 0 for the oldest segment.
+        offset: Where in the segment.
+    """
+
+    def __init__(self, directory: str, segment: int = 0, offset: int = 0) -> None:
+        self._directory = directory
+        self._number = segment
+        self._offset = offset
+        self._fd = -1
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield what is there now; call again when more was written. ``END`` frames are among it."""
+        while self._fd >= 0 or self._open_segment():
+            yield from self._frames_of_segment()
+            if not self._next_segment():
+                return
+
+    def _open_segment(self) -> bool:
+        present = [number for number in segments(self._directory) if number >= self._number]
+        if not present:
+            return False
+        if present[0] != self._number:
+            self._offset = 0
+        self._number = present[0]
+        try:
+            self._fd = os.open(f"{self._directory}/{DIRECTORY}/{self._number:08d}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _frames_of_segment(self) -> Iterator[Frame]:
+        while True:
+            block = os.pread(self._fd, _READ_BYTES, self._offset)
+            position = 0
+            while position + HEADER.size <= len(block):
+                ns, size, stream = HEADER.unpack_from(block, position)
+                end = position + OVERHEAD + size
+                if end > len(block):
+                    break
+                if TRAILER.unpack_from(block, end - TRAILER.size)[0] != size:
+                    return
+                start = position + HEADER.size
+                position = end
+                self._offset += OVERHEAD + size
+                yield Frame(ns, stream, block[start : start + size])
+            # Frames are shorter than a block, so what is left is one that is not written whole yet.
+            if position == 0:
+                return
+
+    def _next_segment(self) -> bool:
+        """Go on to the next segment where there is one; else stay, for this one may still grow."""
+        if not any(number > self._number for number in segments(self._directory)):
+            return False
+        self.close()
+        self._number += 1
+        self._offset = 0
+        return True
+
+    def close(self) -> None:
+        """Close the segment that is open."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def size(directory: str) -> int:
+    """Return how many bytes a container's log takes on disk."""
+    return sum(
+        os.stat(f"{directory}/{DIRECTORY}/{number:08d}").st_size for number in segments(directory)
+    )
