@@ -1,0 +1,172 @@
+"""``POST /containers/{id}/attach``: a client's terminal or pipes, joined to a container's.
+
+Output is the log, followed from the moment of the request; input goes straight to the container's standard input,
+whose descriptor the shim hands out. Both directions end by themselves: the client may close its half (``docker run -i``
+at the end of its input), and the container's output ends when its run does.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from nbcontainers import errors
+from nbcontainers.api import frames, hijack, output
+from nbcontainers.api.calls import Call
+from nbcontainers.api.detach import DEFAULT_KEYS, DetachKeys, parse_keys
+from nbcontainers.api.hijack import Hijack, Inbound
+from nbcontainers.api.routing import Route
+from nbcontainers.engine.model import Container
+from nbcontainers.runtime import log
+from nbcontainers.runtime.log import Reader
+
+if TYPE_CHECKING:
+    from nbcontainers.engine.engine import Engine
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """Take the connection over and serve it until the container ends or the client goes."""
+    container = call.engine.container(call.parameters["id"])
+    if container.state.status == "paused":
+        raise errors.Conflict(f"container {container.id} is paused, unpause the container before attach")
+    keys = parse_keys(call.text("detachKeys") or DEFAULT_KEYS)
+    streams = frozenset(stream for name, stream in (("stdout", log.STDOUT), ("stderr", log.STDERR)) if call.flag(name))
+    directory = call.engine.output_directory(container)
+    replay, stream = call.flag("logs"), call.flag("stream")
+    reader = Reader(directory) if replay else output.at_end(directory)
+    with_input = call.flag("stdin") and stream and container.config.open_stdin
+    if not stream:
+        return await _replay(call, container, reader, streams)
+    with output.Follower(call.engine, container, reader) as follower:
+        connection = hijack.take_over(call, frames.content_type(container.config.tty, call.version))
+        call.engine.lifecycle.tell(container, "attach")
+        tasks = [asyncio.ensure_future(_send_output(connection, container, follower, streams))]
+        if with_input:
+            tasks.append(asyncio.ensure_future(_send_input(call.engine, container, connection.inbound, keys)))
+        try:
+            await _first_end(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return connection.close()
+
+
+async def _first_end(tasks: list["asyncio.Task[bool]"]) -> None:
+    """Wait until one direction says that all is over (True), or both have ended."""
+    pending = set(tasks)
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.result() for task in done):
+            return
+
+
+async def _replay(call: Call, container: Container, reader: Reader, streams: frozenset[int]) -> web.StreamResponse:
+    """Send what there is, and no more (``stream=0``)."""
+    try:
+        connection = hijack.take_over(call, frames.content_type(container.config.tty, call.version))
+        bulk = frames.Bulk(tty=container.config.tty, timestamps=False)
+        for frame in output.selected(reader, output.Selection(streams=streams)) if call.flag("logs") else ():
+            await connection.write(bulk.format(frame))
+        return connection.close()
+    finally:
+        reader.close()
+
+
+async def _send_output(
+    connection: Hijack, container: Container, follower: output.Follower, streams: frozenset[int]
+) -> bool:
+    """Pass the output on until the container ends."""
+    bulk = frames.Bulk(tty=container.config.tty, timestamps=False)
+    async for frame in follower.frames():
+        if frame.stream in streams:
+            await connection.write(bulk.format(frame))
+    return True
+
+
+async def _send_input(engine: "Engine", container: Container, inbound: Inbound, keys: bytes) -> bool:
+    """Pass the input on; True when the user wants to leave.
+
+    At its end the container's standard input is closed where the container was made so (``StdinOnce``).
+    """
+    await _until_live(engine, container)
+    tty = container.config.tty
+    try:
+        connection = engine.connection(container.id)
+        stdin_fd = await connection.stdin_fd()
+        if stdin_fd < 0:
+            return False
+        left = await _pump(stdin_fd if tty else _reopened(stdin_fd), inbound, DetachKeys(keys) if tty else None)
+    except (errors.Conflict, errors.NotFound, BrokenPipeError):
+        return False  # the container has ended, or closed its standard input and may go on without
+    if left:
+        engine.lifecycle.tell(container, "detach")
+    elif container.config.stdin_once and not tty:
+        connection.close_stdin()
+    return left
+
+
+async def _pump(stdin_fd: int, inbound: Inbound, detach: DetachKeys | None) -> bool:
+    """Write what comes in until its end; True when the user has typed the keys to leave."""
+    try:
+        while data := await inbound.read():
+            left = False
+            if detach is not None:
+                data, left = detach.feed(data)
+            await _write(stdin_fd, data)
+            if left:
+                return True
+        return False
+    finally:
+        os.close(stdin_fd)
+
+
+async def _until_live(engine: "Engine", container: Container) -> None:
+    """Wait until the container runs, by its events."""
+    with engine.events.subscribe() as events:
+        if engine.is_live(container):
+            return
+        async for event in events:
+            if event.actor_id == container.id and event.action == "start":
+                return
+
+
+def _reopened(pipe_fd: int) -> int:
+    """Return a non-blocking descriptor of the same pipe, and close the given one.
+
+    Whether a descriptor blocks belongs to the open file description, which the shim shares; this one is our own.
+
+    Source: open(2) § Open file descriptions; proc_pid_fd(5).
+    """
+    try:
+        return os.open(f"/proc/self/fd/{pipe_fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nobody reads any more
+            raise BrokenPipeError(error.errno, "the container has closed its standard input") from error
+        raise
+    finally:
+        os.close(pipe_fd)
+
+
+async def _write(fd: int, data: bytes) -> None:
+    """Write all of ``data``, waiting while the container does not read."""
+    loop = asyncio.get_running_loop()
+    view = memoryview(data)
+    while view:
+        with contextlib.suppress(BlockingIOError):
+            view = view[os.write(fd, view) :]
+            continue
+        writable = loop.create_future()
+        loop.add_writer(fd, writable.set_result, None)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(fd)
+
+
+def routes() -> list[Route]:
+    """Return the routes of this module."""
+    return [Route("POST", "/containers/{id}/attach", attach, interruptible=True)]

@@ -1,0 +1,102 @@
+"""Filters of lists: ``GET /containers/json`` and the label filter that all lists share.
+
+Source: Docker Engine API v1.47, ``GET /containers/json`` § filters.
+"""
+
+import re
+
+from nbcontainers import errors
+from nbcontainers.api.calls import Call
+from nbcontainers.engine.model import Container
+
+CONTAINER_FILTERS = frozenset(
+    ("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+)
+STATUSES = frozenset(("created", "restarting", "running", "removing", "paused", "exited", "dead"))
+
+
+class Containers:
+    """The filters of one listing, checked.
+
+    Values of one filter are alternatives, except for labels; different filters must all hold.
+
+    Raises:
+        errors.InvalidArgument: A filter or one of its values makes no sense.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._filters = given = call.filters(CONTAINER_FILTERS)
+        self._everything = call.flag("all") or "status" in given or "exited" in given or call.integer("limit", -1) > 0
+        for status in given.get("status", ()):
+            if status not in STATUSES:
+                raise errors.InvalidArgument(f"invalid filter 'status={status}'")
+        self._exit_codes = {_number(value) for value in given.get("exited", ())}
+        self._names = [_expression(value) for value in given.get("name", ())]
+        engine = call.engine
+        self._before = [engine.container(name).created_ns for name in given.get("before", ())]
+        self._since = [engine.container(name).created_ns for name in given.get("since", ())]
+        self._ancestors = set(given.get("ancestor", ()))
+        for ancestor in given.get("ancestor", ()):
+            try:
+                self._ancestors.add(engine.images.get(ancestor).id)
+            except errors.NotFound:
+                continue
+
+    def match(self, container: Container) -> bool:
+        """Say whether a container belongs to the list."""
+        if not self._everything and container.state.status not in ("running", "paused"):
+            return False
+        return not self._filters or (self._match_identity(container) and self._match_state(container))
+
+    def _match_identity(self, container: Container) -> bool:
+        asked = self._filters
+        if self._names and not any(
+            name.search(container.name) or name.search(f"/{container.name}") for name in self._names
+        ):
+            return False
+        if "id" in asked and not any(container.id.startswith(value) for value in asked["id"]):
+            return False
+        if "ancestor" in asked and not self._ancestors & {container.image_id, container.config.image}:
+            return False
+        return labels_match(container.config.labels, asked.get("label", []))
+
+    def _match_state(self, container: Container) -> bool:
+        asked, state = self._filters, container.state
+        if "status" in asked and state.status not in asked["status"]:
+            return False
+        if "exited" in asked and not (state.status == "exited" and state.exit_code in self._exit_codes):
+            return False
+        if "network" in asked and not {container.host_config.network_mode, container.endpoint.network_id} & set(
+            asked["network"]
+        ):
+            return False
+        if "volume" in asked and not set(asked["volume"]) & {
+            place for mount in container.mounts for place in (mount.name, mount.source, mount.destination)
+        }:
+            return False
+        return all(container.created_ns < time for time in self._before) and all(
+            container.created_ns > time for time in self._since
+        )
+
+
+def labels_match(labels: dict[str, str] | None, asked: list[str]) -> bool:
+    """Say whether all labels asked for are there: ``name``, or ``name=value``."""
+    have = labels or {}
+    for entry in asked:
+        name, separator, value = entry.partition("=")
+        if name not in have or (separator and have[name] != value):
+            return False
+    return True
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"-?\d{1,10}", text):
+        raise errors.InvalidArgument(f"invalid filter 'exited={text}': a whole number is wanted")
+    return int(text)
+
+
+def _expression(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise errors.InvalidArgument(f"invalid filter 'name={text}': {error}") from error

@@ -1,0 +1,110 @@
+"""Docker's framing of two streams in one, and the forms in which a log goes out.
+
+    | stream: u8 (1 stdout, 2 stderr) | 0 0 0 | length: u32, big endian | bytes … |
+
+Source: Docker Engine API, § Attach to a container, "Stream format".
+"""
+
+import struct
+import time
+from collections.abc import Iterator
+
+from nbcontainers.runtime.log import Frame
+
+HEADER = struct.Struct(">BxxxL")
+MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
+RAW = "application/vnd.docker.raw-stream"
+LONGEST_LINE_BYTES = 16 << 10  # Docker too cuts longer ones (moby, daemon/logger, defaultBufSize)
+
+
+def content_type(tty: bool, version: tuple[int, int]) -> str:
+    """Return the content type of a container's output; before API 1.42 there was but one."""
+    return MULTIPLEXED if not tty and version >= (1, 42) else RAW
+
+
+def multiplex(stream: int, data: bytes) -> bytes:
+    """Return bytes of one stream with the header in front."""
+    return HEADER.pack(stream, len(data)) + data
+
+
+def stamp(time_ns: int) -> bytes:
+    """Return the time in front of a line of ``docker logs --timestamps``: RFC 3339, always nine digits, a space."""
+    seconds, fraction = divmod(time_ns, 10**9)
+    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
+    return b"%04d-%02d-%02dT%02d:%02d:%02d.%09dZ " % (year, month, day, hour, minute, second, fraction)
+
+
+class Bulk:
+    """Turns frames of a log into as few and as large pieces as possible, for reading back what there is.
+
+    Args:
+        tty: Whether the container has a terminal: then there is one stream, without headers.
+        timestamps: Whether each line begins with its time.
+    """
+
+    def __init__(self, *, tty: bool, timestamps: bool) -> None:
+        self._tty = tty
+        self._timestamps = timestamps
+        self._inside: set[int] = set()  # streams whose last line is not at its end yet
+
+    def format(self, frame: Frame) -> bytes:
+        """Return a frame as it is sent."""
+        data = self._stamped(frame) if self._timestamps else frame.data
+        return data if self._tty else HEADER.pack(frame.stream, len(data)) + data
+
+    def _stamped(self, frame: Frame) -> bytes:
+        text, data = stamp(frame.ns), frame.data
+        ended = data.endswith(b"\n")
+        body = data[:-1].replace(b"\n", b"\n" + text) + b"\n" if ended else data.replace(b"\n", b"\n" + text)
+        begun = b"" if frame.stream in self._inside else text
+        if ended:
+            self._inside.discard(frame.stream)
+        else:
+            self._inside.add(frame.stream)
+        return begun + body
+
+
+class Lines:
+    """Turns frames of a log into one piece per line, for following: whoever listens sees lines, not halves.
+
+    Args:
+        tty: Whether the container has a terminal: then output is passed on as it comes, with no lines to wait for.
+        timestamps: Whether each line begins with its time.
+    """
+
+    def __init__(self, *, tty: bool, timestamps: bool) -> None:
+        self._tty = tty
+        self._timestamps = timestamps
+        self._pending: dict[int, tuple[int, bytes]] = {}
+
+    def format(self, frame: Frame) -> bytes:
+        """Return the lines that a frame completes, as they are sent."""
+        if self._tty and not self._timestamps:
+            return frame.data
+        begun_ns, begun = self._pending.pop(frame.stream, (frame.ns, b""))
+        lines = _split(begun + frame.data)
+        if lines and not lines[-1].endswith(b"\n") and len(lines[-1]) < LONGEST_LINE_BYTES:
+            self._pending[frame.stream] = (frame.ns if len(lines) > 1 else begun_ns, lines.pop())
+        pieces = []
+        for number, line in enumerate(lines):
+            pieces.append(self._piece(begun_ns if number == 0 else frame.ns, frame.stream, line))
+        return b"".join(pieces)
+
+    def rest(self) -> bytes:
+        """Return what never got its end of line."""
+        return b"".join(self._piece(ns, stream, line) for stream, (ns, line) in self._drain())
+
+    def _drain(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
+        yield from sorted(self._pending.items(), key=lambda item: item[1][0])
+        self._pending.clear()
+
+    def _piece(self, ns: int, stream: int, line: bytes) -> bytes:
+        data = stamp(ns) + line if self._timestamps else line
+        return data if self._tty else HEADER.pack(stream, len(data)) + data
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Split after line feeds alone."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines

@@ -1,0 +1,134 @@
+"""``GET /containers/{id}/logs``, and the same as columns for DataFrames."""
+
+import asyncio
+import struct
+
+from aiohttp import web
+
+from nbcontainers import errors
+from nbcontainers.api import frames, output, responses
+from nbcontainers.api.calls import Call
+from nbcontainers.api.output import Selection
+from nbcontainers.api.routing import Route
+from nbcontainers.engine.model import Container
+from nbcontainers.runtime import log
+from nbcontainers.runtime.log import Reader
+
+PIECE_BYTES = 256 << 10
+INLINE_LOG_BYTES = 4 << 20  # a log up to this size is counted in the event loop, a longer one in a thread
+_COLUMN = struct.Struct("<qBI")
+
+
+def selection(call: Call, streams: frozenset[int]) -> Selection:
+    """Return the part of the log that the query asks for.
+
+    Raises:
+        errors.InvalidArgument: A time or number is none.
+    """
+    tail = call.text("tail")
+    return Selection(
+        streams=streams,
+        since_ns=call.time_ns("since"),
+        until_ns=call.time_ns("until"),
+        # Docker takes what is no number, such as ``all``, and what is negative, for everything.
+        tail=int(tail) if tail.isdigit() else None,
+    )
+
+
+async def logs(call: Call) -> web.StreamResponse:
+    """Answer with what there is, in large pieces; then line by line what is still to come, where asked to follow."""
+    container = call.engine.container(call.parameters["id"])
+    streams = frozenset(stream for name, stream in (("stdout", log.STDOUT), ("stderr", log.STDERR)) if call.flag(name))
+    if not streams:
+        raise errors.InvalidArgument("bad parameters: you must choose at least one stream")
+    directory = call.engine.log_directory(container.id)
+    asked = selection(call, streams)
+    tty = container.config.tty
+    follow = call.flag("follow") and call.engine.is_live(container)
+    skip = await _lines_to_skip(directory, asked)
+    kind = frames.content_type(tty, call.version)
+    if follow:
+        with output.Follower(call.engine, container, Reader(directory)) as follower:
+            response = await responses.stream(call, kind)
+            await _follow(call, container, response, follower, asked, skip)
+            return response
+    reader = Reader(directory)
+    try:
+        return await _send(call, kind, reader, asked, skip, frames.Bulk(tty=tty, timestamps=call.flag("timestamps")))
+    finally:
+        reader.close()
+
+
+async def _lines_to_skip(directory: str, asked: Selection) -> int:
+    if asked.tail is None:
+        return 0
+    if log.size(directory) <= INLINE_LOG_BYTES:
+        return output.lines_to_skip(directory, asked)
+    return await asyncio.to_thread(output.lines_to_skip, directory, asked)
+
+
+async def _send(
+    call: Call, kind: str, reader: Reader, asked: Selection, skip: int, bulk: frames.Bulk
+) -> web.StreamResponse:
+    """Send what there is; a short log as one answer, a long one as a stream."""
+    response: web.StreamResponse | None = None
+    pieces: list[bytes] = []
+    size = 0
+    for frame in output.selected(reader, asked, skip):
+        piece = bulk.format(frame)
+        pieces.append(piece)
+        size += len(piece)
+        if size >= PIECE_BYTES:
+            response = response or await responses.stream(call, kind)
+            await response.write(b"".join(pieces))
+            pieces.clear()
+            size = 0
+    if response is None:
+        return web.Response(body=b"".join(pieces), headers={**responses.HEADERS, "Content-Type": kind})
+    await response.write(b"".join(pieces))
+    return response
+
+
+async def _follow(
+    call: Call,
+    container: Container,
+    response: web.StreamResponse,
+    follower: output.Follower,
+    asked: Selection,
+    skip: int,
+) -> None:
+    lines = frames.Lines(tty=container.config.tty, timestamps=call.flag("timestamps"))
+    async for frame in follower.frames():
+        if asked.until_ns is not None and frame.ns > asked.until_ns:
+            break
+        if not asked.has(frame):
+            continue
+        frame.data, skip = output.skipped(frame.data, skip)
+        if piece := lines.format(frame):
+            await response.write(piece)
+    if rest := lines.rest():
+        await response.write(rest)
+
+
+async def columns(call: Call) -> web.StreamResponse:
+    """``GET /nbcontainers/v1/containers/{id}/logs/columns``: frames of time, stream, length, bytes, and no more."""
+    container = call.engine.container(call.parameters["id"])
+    directory = call.engine.log_directory(container.id)
+    asked = selection(call, output.ALL_STREAMS)
+    skip = await _lines_to_skip(directory, asked)
+    reader = Reader(directory)
+    try:
+        response = await responses.stream(call, "application/octet-stream")
+        for frame in output.selected(reader, asked, skip):
+            await response.write(_COLUMN.pack(frame.ns, frame.stream, len(frame.data)) + frame.data)
+        return response
+    finally:
+        reader.close()
+
+
+def routes() -> list[Route]:
+    """Return the routes of this module."""
+    return [
+        Route("GET", "/containers/{id}/logs", logs, interruptible=True),
+        Route("GET", "/nbcontainers/v1/containers/{id}/logs/columns", columns, interruptible=True),
+    ]

@@ -1,0 +1,23 @@
+"""All endpoints, in the order in which they are tried."""
+
+from nbcontainers.api import (
+    attach,
+    builds,
+    containers,
+    extensions,
+    images,
+    logs,
+    networks,
+    stats,
+    system,
+    unsupported,
+    volumes,
+)
+from nbcontainers.api.routing import Route
+
+_ROOMS = (system, containers, logs, attach, stats, images, builds, networks, volumes, extensions, unsupported)
+
+
+def routes() -> list[Route]:
+    """Return every route; what is not built stands last, so that a path of its own goes before a pattern."""
+    return [route for room in _ROOMS for route in room.routes()]

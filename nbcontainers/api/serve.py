@@ -1,0 +1,88 @@
+"""The engine's process: ``python -m nbcontainers.api serve``, also ``nbcontainers serve``.
+
+It tells whoever started it that it is ready, or why it is not, in one line on a descriptor (``--ready-fd``), as
+``systemd`` services and s6 do. SIGTERM and SIGINT end it cleanly: the socket goes first, the containers stay.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from nbcontainers import __version__, errors
+from nbcontainers.paths import default_root, default_run, default_socket
+
+EXIT_REFUSED = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    run = options.run or default_run()
+    host = options.host or f"unix://{default_socket(run)}"
+    try:
+        asyncio.run(_serve(Path(options.root or default_root()), Path(run), host, options.ready_fd))
+    except (errors.Error, OSError) as error:
+        _tell(options.ready_fd, str(error))
+        print(f"nbcontainers serve: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nbcontainers", description="Run a container engine in the foreground.")
+    parser.add_argument("--version", action="version", version=f"nbcontainers {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve the Docker Engine API on a unix socket")
+    serve.add_argument("--root", metavar="DIR", help=f"directory of images and containers ({default_root()})")
+    serve.add_argument("--run", metavar="DIR", help=f"directory of this boot's sockets ({default_run()})")
+    serve.add_argument("--host", metavar="unix://PATH", help="where to listen (engine.sock in the run directory)")
+    serve.add_argument("--ready-fd", type=int, metavar="N", help="descriptor that gets one line: ready, or an error")
+    return parser
+
+
+def _tell(ready_fd: int | None, line: str) -> None:
+    """Write one line to the descriptor of whoever waits for us, and close it."""
+    if ready_fd is None:
+        return
+    with contextlib.suppress(OSError):
+        os.write(ready_fd, (" ".join(line.split()) + "\n").encode())
+        os.close(ready_fd)
+
+
+async def _serve(root: Path, run: Path, host: str, ready_fd: int | None) -> None:
+    # Imported here, so that --help and a wrong option cost nothing.
+    from nbcontainers.api.routes import routes
+    from nbcontainers.api.routing import Router
+    from nbcontainers.api.server import ApiServer, listen, socket_path
+    from nbcontainers.engine.engine import Engine
+
+    path = socket_path(host)
+    ended = _end_on_signals()
+    engine = Engine(root, run)
+    await engine.start()
+    try:
+        server = ApiServer(Router(engine, routes()), listen(path))
+        await server.start()
+        gc.freeze()  # what was imported stays; the collector need not look at it again
+        _tell(ready_fd, "ready")
+        try:
+            await ended.wait()
+        finally:
+            await server.close()
+    finally:
+        await engine.close()
+
+
+def _end_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets."""
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    return ended

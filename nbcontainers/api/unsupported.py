@@ -1,0 +1,67 @@
+"""What Docker has and this engine has not yet: known paths, each answered with a sentence rather than with silence.
+
+Source: Docker Engine API v1.47, ``paths``.
+"""
+
+from aiohttp import web
+
+from nbcontainers import errors
+from nbcontainers.api.calls import Call
+from nbcontainers.api.routing import Handler, Route
+
+_SWARM = "swarm mode is not supported"
+_SWARM_KINDS = ("swarm", "nodes", "services", "tasks", "secrets", "configs")
+_PLUGINS = "plugins are not supported"
+
+# method, path, what is not supported
+ENDPOINTS: tuple[tuple[str, str, str], ...] = (
+    ("GET", "/containers/{id}/changes", "listing changed files comes later"),
+    ("GET", "/containers/{id}/export", "exporting a container comes later"),
+    ("POST", "/containers/{id}/update", "updating a container comes later"),
+    ("GET", "/containers/{id}/attach/ws", "attaching by web socket is not supported, use attach"),
+    ("HEAD", "/containers/{id}/archive", "copying from a container comes later"),
+    ("GET", "/containers/{id}/archive", "copying from a container comes later"),
+    ("PUT", "/containers/{id}/archive", "copying into a container comes later"),
+    ("POST", "/containers/prune", "pruning containers comes later"),
+    ("POST", "/containers/{id}/exec", "exec comes later"),
+    ("POST", "/exec/{id}/start", "exec comes later"),
+    ("POST", "/exec/{id}/resize", "exec comes later"),
+    ("GET", "/exec/{id}/json", "exec comes later"),
+    ("POST", "/build/prune", "pruning the build cache comes later"),
+    ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
+    ("GET", "/images/search", "searching a registry comes later"),
+    ("POST", "/images/prune", "pruning images comes later"),
+    ("POST", "/images/load", "loading images comes later, import a root file system instead"),
+    ("GET", "/images/get", "saving images comes later"),
+    ("GET", "/images/{name:.+}/get", "saving images comes later"),
+    ("POST", "/images/{name:.+}/push", "pushing comes later"),
+    ("POST", "/auth", "logging in to a registry comes later"),
+    ("POST", "/commit", "committing a container comes later, use a Dockerfile"),
+    ("GET", "/system/df", "disk usage comes later"),
+    ("POST", "/volumes/prune", "pruning volumes comes later"),
+    ("PUT", "/volumes/{name}", "cluster volumes are not supported"),
+    ("POST", "/networks/create", "networks of one's own come later"),
+    ("DELETE", "/networks/{id}", "networks of one's own come later"),
+    ("POST", "/networks/{id}/connect", "connecting a running container comes later"),
+    ("POST", "/networks/{id}/disconnect", "disconnecting a running container comes later"),
+    ("POST", "/networks/prune", "networks of one's own come later"),
+    ("GET", "/distribution/{name:.+}/json", "asking a registry comes later"),
+    ("GET", "/plugins", _PLUGINS),
+    ("GET", "/plugins/{name:.+}", _PLUGINS),
+    ("POST", "/plugins/{name:.+}", _PLUGINS),
+    ("DELETE", "/plugins/{name:.+}", _PLUGINS),
+    *(("GET", f"/{kind}", _SWARM) for kind in _SWARM_KINDS),
+    *((method, f"/{kind}/{{rest:.+}}", _SWARM) for kind in _SWARM_KINDS for method in ("GET", "POST", "DELETE")),
+)
+
+
+def routes() -> list[Route]:
+    """Return a route for each of them."""
+    return [Route(method, path, _refuse(sentence)) for method, path, sentence in ENDPOINTS]
+
+
+def _refuse(sentence: str) -> Handler:
+    async def refuse(call: Call) -> web.StreamResponse:
+        raise errors.Unsupported(sentence)
+
+    return refuse

@@ -1,0 +1,84 @@
+"""How a log goes out: in bulk and by line, stamped and not; and detach keys."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbcontainers import errors
+from nbcontainers.api.detach import DetachKeys, parse_keys
+from nbcontainers.api.frames import HEADER, Bulk, Lines, stamp
+from nbcontainers.runtime.log import STDERR, STDOUT, Frame
+
+T1, T2 = 1_700_000_000_000_000_001, 1_700_000_001_000_000_000
+S1, S2 = b"2023-11-14T22:13:20.000000001Z ", b"2023-11-14T22:13:21.000000000Z "
+
+
+def parts(data: bytes) -> list[tuple[int, bytes]]:
+    found = []
+    while data:
+        stream, size = HEADER.unpack_from(data)
+        found.append((stream, data[8 : 8 + size]))
+        data = data[8 + size :]
+    return found
+
+
+def test_stamp() -> None:
+    assert stamp(T1) == S1
+
+
+def test_bulk() -> None:
+    bulk = Bulk(tty=False, timestamps=False)
+    assert parts(bulk.format(Frame(T1, STDERR, b"a\nb\n"))) == [(2, b"a\nb\n")]
+    assert Bulk(tty=True, timestamps=False).format(Frame(T1, STDOUT, b"a")) == b"a"
+
+
+def test_bulk_stamps_where_lines_begin() -> None:
+    bulk = Bulk(tty=True, timestamps=True)
+    first = bulk.format(Frame(T1, STDOUT, b"a\nb"))
+    second = bulk.format(Frame(T2, STDOUT, b"b\nc\n"))
+    third = bulk.format(Frame(T2, STDOUT, b"d\n"))
+    assert first + second + third == S1 + b"a\n" + S1 + b"bb\n" + S2 + b"c\n" + S2 + b"d\n"
+
+
+def test_lines_are_whole() -> None:
+    lines = Lines(tty=False, timestamps=True)
+    assert lines.format(Frame(T1, STDOUT, b"ab")) == b""
+    assert parts(lines.format(Frame(T2, STDERR, b"x\n"))) == [(2, S2 + b"x\n")]
+    assert parts(lines.format(Frame(T2, STDOUT, b"c\nd\ne"))) == [(1, S1 + b"abc\n"), (1, S2 + b"d\n")]
+    assert parts(lines.rest()) == [(1, S2 + b"e")]
+    assert lines.rest() == b""
+
+
+def test_a_very_long_line_is_not_held_back() -> None:
+    assert parts(Lines(tty=False, timestamps=False).format(Frame(T1, STDOUT, b"x" * 20000))) == [(1, b"x" * 20000)]
+
+
+def test_a_terminals_output_waits_for_no_line() -> None:
+    assert Lines(tty=True, timestamps=False).format(Frame(T1, STDOUT, b"$ ")) == b"$ "
+
+
+@given(st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(min_size=1, max_size=50))))
+def test_no_byte_is_lost_or_moved(chunks: list[tuple[int, bytes]]) -> None:
+    lines, bulk = Lines(tty=False, timestamps=False), Bulk(tty=False, timestamps=False)
+    by_line = b"".join(lines.format(Frame(T1, stream, data)) for stream, data in chunks) + lines.rest()
+    in_bulk = b"".join(bulk.format(Frame(T1, stream, data)) for stream, data in chunks)
+    for stream in (STDOUT, STDERR):
+        sent = b"".join(data for of, data in chunks if of == stream)
+        assert b"".join(data for of, data in parts(by_line) if of == stream) == sent
+        assert b"".join(data for of, data in parts(in_bulk) if of == stream) == sent
+
+
+def test_detach_keys() -> None:
+    assert parse_keys("ctrl-p,ctrl-q") == b"\x10\x11"
+    assert parse_keys("a,ctrl-[") == b"a\x1b"
+    for text in ("", "ctrl-", "ctrl-1", "ab"):
+        with pytest.raises(errors.InvalidArgument):
+            parse_keys(text)
+
+
+def test_detach_keys_are_found_across_chunks() -> None:
+    keys = DetachKeys(b"\x10\x11")
+    assert keys.feed(b"ls\x10") == (b"ls", False)
+    assert keys.feed(b"x") == (b"\x10x", False)
+    assert keys.feed(b"y\x10") == (b"y", False)
+    assert keys.feed(b"\x11rest") == (b"", True)
