@@ -99,13 +99,15 @@ async def _send_input(engine: "Engine", container: Container, inbound: Inbound, 
         stdin_fd = await connection.stdin_fd()
         if stdin_fd < 0:
             return False
-        left = await _pump(stdin_fd if tty else _reopened(stdin_fd), inbound, DetachKeys(keys) if tty else None)
+        try:
+            left = await _pump(stdin_fd if tty else _reopened(stdin_fd), inbound, DetachKeys(keys) if tty else None)
+        finally:
+            if container.config.stdin_once and not tty:
+                connection.close_stdin()  # also when the client was lost
     except (errors.Conflict, errors.NotFound, BrokenPipeError):
         return False  # the container has ended, or closed its standard input and may go on without
     if left:
         engine.lifecycle.tell(container, "detach")
-    elif container.config.stdin_once and not tty:
-        connection.close_stdin()
     return left
 
 

@@ -28,6 +28,7 @@ _REFUSED = {
     "securityopt": ("", "null", "[]"),
     "ulimits": ("", "null", "[]"),
     "version": ("", "1"),
+    **dict.fromkeys(("memswap", "cpushares", "cpusetcpus", "cpuperiod", "cpuquota", "shmsize"), ("", "0")),
 }
 _REFUSED_FLAGS = ("squash",)
 

@@ -5,6 +5,7 @@ anything fails on the way, so that a refused create leaves the state as it was.
 """
 
 import contextlib
+import errno
 import os
 import posixpath
 import socket
@@ -17,7 +18,7 @@ from nbcontainers.engine.model import BindMount, Container, ContainerConfig, Hos
 from nbcontainers.engine.names import new_id
 from nbcontainers.engine.specification import Specification, capability_set, signal_number
 from nbcontainers.images import Image, Snapshots
-from nbcontainers.linux import mounts as mounts_module
+from nbcontainers.linux.mounts import openat2
 from nbcontainers.runtime.rootfs import open_rootfs
 from nbcontainers.volumes import Volume, Volumes
 
@@ -64,9 +65,7 @@ def _merge(image: Image, config: ContainerConfig, host_config: HostConfig, conta
         cmd = tuple(defaults.cmd or ())
     if entrypoint is None:
         entrypoint = tuple(defaults.entrypoint or ())
-    hostname = config.hostname or (
-        socket.gethostname() if host_config.network_mode == "host" else container_id[:12]
-    )
+    hostname = config.hostname or (socket.gethostname() if host_config.network_mode == "host" else container_id[:12])
     return replace(
         config,
         hostname=hostname,
@@ -121,7 +120,9 @@ def make(
         _fill_new_volumes(container, snapshots, volumes)
     except OSError as error:
         raise errors.Unavailable(
-            "disk space" if error.errno == 28 else "the engine's directory", str(error), "free some space, or see --root"
+            "disk space" if error.errno == 28 else "the engine's directory",
+            str(error),
+            "free some space, or see --root",
         ) from error
 
 
@@ -137,9 +138,7 @@ def _resolve_mounts(container: Container, volumes: Volumes) -> Iterator[MountPoi
     for mount in asked:
         yield _resolve_mount(container, mount, volumes)
     for path, options in container.host_config.tmpfs.items():
-        yield MountPoint(
-            kind="tmpfs", name="", source="", destination=_clean(path), read_only=False, options=options
-        )
+        yield MountPoint(kind="tmpfs", name="", source="", destination=_clean(path), read_only=False, options=options)
 
 
 def _clean(path: str) -> str:
@@ -162,18 +161,18 @@ def _resolve_mount(container: Container, mount: BindMount, volumes: Volumes) -> 
     if mount.kind == "bind":
         if not os.path.exists(mount.source):
             raise errors.InvalidArgument(
-                f"invalid mount config for type \"bind\": bind source path does not exist: {mount.source}"
+                f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
             )
         name, source = "", os.path.realpath(mount.source)
     elif mount.kind == "volume":
         volume = _volume(volumes, mount.source)
-        name, source = volume.name, volume.mountpoint
+        name, source = volume.name, str(volume.mountpoint)
     else:
         name = source = ""
     return MountPoint(
         kind=mount.kind,
         name=name,
-        source=str(source),
+        source=source,
         destination=destination,
         read_only=mount.read_only,
         propagation=mount.propagation if mount.kind == "bind" else "",
@@ -201,13 +200,15 @@ def _fill_new_volumes(container: Container, snapshots: Snapshots, volumes: Volum
     root_fd = open_rootfs(snapshots.mounts(container.id))
     try:
         for mount in mounts:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                source_fd = mounts_module.openat2(
-                    root_fd, mount.destination, os.O_RDONLY | os.O_DIRECTORY, resolve=mounts_module.RESOLVE_IN_ROOT
-                )
-                try:
-                    volumes.copy_up(mount.name, source_fd)
-                finally:
-                    os.close(source_fd)
+            try:
+                source_fd = openat2(root_fd, mount.destination, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    continue  # the image has nothing there
+                raise
+            try:
+                volumes.copy_up(mount.name, source_fd)
+            finally:
+                os.close(source_fd)
     finally:
         os.close(root_fd)

@@ -157,15 +157,13 @@ def _swap_limit() -> Finding:
 
 
 def swap_limit() -> bool:
-    """Say whether this kernel can limit swap: always on v2, on v1 where memory.memsw files exist."""
-    return cgroups.detect().version == 2 or any(
-        os.path.exists(f"/sys/fs/cgroup/{name}/memory.memsw.limit_in_bytes") for name in ("memory", "memory,cpu")
-    )
+    """Say whether this kernel can limit swap."""
+    return cgroups.detect().swap_limit()
 
 
 def _seccomp() -> Finding:
     def check() -> str:
-        program = seccomp.compile_profile([])
+        program = seccomp.compile_profile(frozenset())
 
         def load() -> None:
             processes.set_no_new_privs()

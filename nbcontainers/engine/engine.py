@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from nbcontainers.engine.model import Container, ContainerConfig, ContainerState
 from nbcontainers.engine.names import check_name, new_name
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
-from nbcontainers.images import Image, Images, Snapshots
+from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
 from nbcontainers.runtime.client import Launcher, ShimConnection
@@ -49,7 +49,9 @@ class Engine:
         """
         if os.geteuid() != 0:
             raise errors.Unavailable(
-                "the engine", f"it needs root, this is user {os.geteuid()}", "start it with sudo, or use connect('docker')"
+                "the engine",
+                f"it needs root, this is user {os.geteuid()}",
+                "start it with sudo, or use connect('docker')",
             )
         for directory in (self.root, self.run, self.root / "containers"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,22 +62,22 @@ class Engine:
             undo.pop_all()
 
     async def _open_rooms(self, undo: contextlib.AsyncExitStack) -> None:
-        self.images = Images(self.root / "images")
+        self.images = Images(self.root / "images", [str(self.root), str(self.run)])
         self.snapshots: Snapshots = self.images.snapshots
         self.volumes = Volumes(self.root / "volumes")
-        self.networks = Networks(self.identity, str(self.run))
+        self.networks = Networks(self.identity)
         self.metrics = Metrics()
-        self.launcher = Launcher(str(self.run))
-        self.specification = Specification(
-            self.root, self.identity, self.snapshots, self.volumes, swap_limit=swap_limit()
-        )
+        self.specification = Specification(self.root, self.identity, self.snapshots, swap_limit=swap_limit())
+        self.launcher = Launcher(self.specification.cgroup_parent)
         containers = self._state.containers()
         found = await recovery.find(containers, self.specification)
         await self.networks.start(recovery.leases(containers, found))
         undo.push_async_callback(self.networks.close, purge=False)
         await self.launcher.start()
         undo.push_async_callback(self.launcher.close)
-        self.builder = Builder(self.images, self.launcher, self.networks, self.root / "build", self.identity)
+        self.builder = Builder(
+            self.images, self.launcher, self.networks, self.root / "build", self.specification.cgroup_parent
+        )
         self.lifecycle = Lifecycle(
             state=self._state,
             events=self.events,
@@ -127,9 +129,7 @@ class Engine:
 
     # Containers: what may happen to them.
 
-    async def create(
-        self, name: str, config: ContainerConfig, host_config: HostConfig
-    ) -> tuple[Container, list[str]]:
+    async def create(self, name: str, config: ContainerConfig, host_config: HostConfig) -> tuple[Container, list[str]]:
         """Create a container.
 
         Args:
@@ -223,6 +223,10 @@ class Engine:
         """Say whether a container has a process, running or paused."""
         return self.lifecycle.is_live(container)
 
+    def trace(self, name: str) -> list[tuple[str, int, int]]:
+        """Return the steps of a container's last start: name, begin, end; nanoseconds of the monotonic clock."""
+        return self.lifecycle.traces.get(self.container(name).id, [])
+
     def processes(self, name: str) -> list[int]:
         """Return the host's process ids of a running container's processes.
 
@@ -248,10 +252,11 @@ class Engine:
 
     # Images.
 
-    async def build(self, context: Path, options: BuildOptions) -> AsyncIterator[BuildEvent]:
+    async def build(self, context: Path, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
         """Build an image; see ``nbcontainers.build.Builder.build``."""
-        async for event in self.builder.build(context, options):
-            yield event
+        async with contextlib.aclosing(self.builder.build(context, options)) as events:
+            async for event in events:
+                yield event
 
     async def import_image(self, stream: BinaryIO, *, changes: list[str], message: str, reference: str) -> Image:
         """Make an image of a root file system's tar archive."""
@@ -267,7 +272,7 @@ class Engine:
         self.images.tag(image.id, reference)
         self.events.emit("image", "tag", image.id, {"name": reference})
 
-    async def remove_image(self, name: str, *, force: bool = False) -> list[tuple[str, str]]:
+    async def remove_image(self, name: str, *, force: bool = False) -> Removals:
         """Remove a reference, and the image with its last one.
 
         Returns:

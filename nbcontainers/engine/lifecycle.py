@@ -72,6 +72,7 @@ class Lifecycle:
         self._driver = cgroups.detect()
         self.containers: dict[str, Container] = {}
         self.names: dict[str, str] = {}
+        self.traces: dict[str, list[tuple[str, int, int]]] = {}
         self._live: dict[str, _Live] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
@@ -107,9 +108,9 @@ class Lifecycle:
     async def _start(self, container: Container) -> None:
         endpoint = await self._attach_network(container)
         try:
-            request = await self._specification.launch_request(container)
             connection = await self._launcher.launch(
-                request, network_namespace_fd=None if endpoint is None else endpoint.namespace_fd
+                self._specification.request(container),
+                network_namespace_fd=None if endpoint is None else endpoint.namespace_fd,
             )
         except BaseException as error:
             await self._start_failed(container, error)
@@ -155,9 +156,10 @@ class Lifecycle:
             exit_code=0,
             oom_killed=False,
             error="",
-            started_at_ns=connection.start_time_ns,
+            started_at_ns=connection.started_at_ns,
             finished_at_ns=0,
         )
+        self.traces[container.id] = connection.trace
         self.watch(container, connection)
 
     def watch(self, container: Container, connection: ShimConnection) -> None:
@@ -309,6 +311,7 @@ class Lifecycle:
         self.names.pop(container.name, None)
         self._locks.pop(container.id, None)
         self._metrics.forget(container.id)
+        self.traces.pop(container.id, None)
         if volumes or (volumes is None and container.host_config.auto_remove):
             await self._remove_anonymous_volumes(container)
         self._tell(container, "destroy")
@@ -342,9 +345,7 @@ class Lifecycle:
             errors.Conflict: The name is taken, or is the container's own.
         """
         if name in self.names:
-            raise errors.Conflict(
-                f"the container name '/{name}' is already in use by container '{self.names[name]}'"
-            )
+            raise errors.Conflict(f"the container name '/{name}' is already in use by container '{self.names[name]}'")
         old, container.name = container.name, name
         try:
             self._state.save(container)

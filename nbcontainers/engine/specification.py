@@ -1,10 +1,8 @@
 """From a container, as the engine knows it, to what the launcher is told: the last step before anything runs."""
 
-import os
 import re
 import shutil
 import signal as signals
-from collections.abc import Iterator
 from pathlib import Path
 
 from nbcontainers import errors
@@ -12,13 +10,13 @@ from nbcontainers.engine import files, limits
 from nbcontainers.engine.model import Container, MountPoint
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import capabilities
-from nbcontainers.runtime.client import LaunchRequest
-from nbcontainers.runtime.defaults import default_spec
-from nbcontainers.runtime.spec import Mount, Spec
-from nbcontainers.volumes import Volumes
+from nbcontainers.runtime.defaults import default_mounts, default_spec
+from nbcontainers.runtime.spec import Mount, Request, Spec
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-DEFAULT_LOG_BYTES = 256 << 20
+DEFAULT_LOG_BYTES = 128 << 20
+DEFAULT_LOG_FILES = 4
+HOST_NAME_BYTES = 64
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
@@ -63,17 +61,13 @@ class Specification:
         root: The engine's root directory.
         identity: Eight hexadecimal digits that tell this engine from others on the machine.
         snapshots: The root file systems.
-        volumes: The volumes.
         swap_limit: Whether this machine can limit swap.
     """
 
-    def __init__(
-        self, root: Path, identity: str, snapshots: Snapshots, volumes: Volumes, *, swap_limit: bool
-    ) -> None:
+    def __init__(self, root: Path, identity: str, snapshots: Snapshots, *, swap_limit: bool) -> None:
         self.containers = root / "containers"
         self.cgroup_parent = f"/nbcontainers/{identity}"
         self._snapshots = snapshots
-        self._volumes = volumes
         self._swap_limit = swap_limit
 
     def directory(self, container_id: str) -> Path:
@@ -93,47 +87,110 @@ class Specification:
         self._snapshots.remove(container.id)
         shutil.rmtree(self.directory(container.id), ignore_errors=True)
 
-    def launch_request(self, container: Container) -> LaunchRequest:
+    def request(self, container: Container) -> Request:
         """Describe the container, as it stands now, to the launcher."""
         config, host_config = container.config, container.host_config
         directory = self.directory(container.id)
-        return LaunchRequest(
-            container_id=container.id,
+        return Request(
+            id=container.id,
             directory=str(directory),
-            spec=self._spec(container),
-            rootfs=self._snapshots.mounts(container.id),
+            spec=self._spec(container, files.write(directory, container)),
+            rootfs=self._snapshots.mounts(container.id, volatile=host_config.auto_remove),
             tty=config.tty,
-            open_stdin=config.open_stdin,
-            stdin_once=config.stdin_once,
-            log_max_bytes=host_config.log_max_bytes or DEFAULT_LOG_BYTES,
-            log_max_files=host_config.log_max_files if host_config.log_max_bytes else 2,
-            files=files.write(directory, container),
+            openStdin=config.open_stdin,
+            logMaxBytes=host_config.log_max_bytes or DEFAULT_LOG_BYTES,
+            logMaxFiles=host_config.log_max_files if host_config.log_max_bytes else DEFAULT_LOG_FILES,
             network="namespace" if host_config.network_mode == "bridge" else host_config.network_mode,
+            seccomp="",
         )
 
-    def _spec(self, container: Container) -> Spec:
+    def _spec(self, container: Container, own_files: dict[str, str]) -> Spec:
         config, host_config = container.config, container.host_config
         spec = default_spec(
             args=[container.path, *container.args],
             env=environment(container),
             cwd=config.working_dir or "/",
             user=config.user,
-            hostname=config.hostname,
+            hostname=config.hostname[:HOST_NAME_BYTES],
         )
+        spec["domainname"] = config.domainname
+        spec["root"]["readonly"] = host_config.readonly_rootfs
         process, linux = spec["process"], spec["linux"]
         process["terminal"] = config.tty
+        process["user"]["additionalGids"] = list(host_config.group_add)
         process["oomScoreAdj"] = host_config.oom_score_adj
         process["noNewPrivileges"] = host_config.no_new_privileges
-        for kind in process["capabilities"]:
-            process["capabilities"][kind] = self._capabilities(container)  # type: ignore[literal-required]
+        process["capabilities"] = capability_set(host_config.cap_add, host_config.cap_drop)
+        process["rlimits"] = [
+            {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard}
+            for limit in host_config.ulimits
+        ]
+        linux["cgroupsPath"] = self.cgroup_path(container)
+        linux["resources"] = limits.resources(host_config, swap_limit=self._swap_limit)
+        linux["sysctl"] = dict(host_config.sysctls)
+        linux["seccomp"] = not host_config.seccomp_unconfined
+        own = [_bind(source, path, read_only=False) for path, source in own_files.items()]
+        of_user = [_mount(mount) for mount in container.mounts]
+        replaced = {mount["destination"] for mount in of_user}
+        defaults = [
+            mount for mount in default_mounts(host_config.shm_size_bytes) if mount["destination"] not in replaced
+        ]
+        # What lies deeper is mounted later, whoever asked for it.
+        spec["mounts"] = defaults + sorted([*own, *of_user], key=lambda mount: mount["destination"].count("/"))
         return spec
 
-    def _capabilities(self, container: Container) -> list[str]:
-        return capability_set(container.host_config.cap_add, container.host_config.cap_drop)
 
-    def _mounts(self, container: Container) -> Iterator[Mount]:
-        for mount in container.mounts:
-            yield self._mount(mount)
+def _bind(source: str, destination: str, *, read_only: bool) -> Mount:
+    options = ["rbind", "ro"] if read_only else ["rbind"]
+    return {"destination": destination, "type": "bind", "source": source, "options": options}
 
-    def _mount(self, mount: MountPoint) -> Mount:
-        raise NotImplementedError
+
+def _mount(mount: MountPoint) -> Mount:
+    """Turn a resolved mount of a container into one of its specification."""
+    if mount.kind != "tmpfs":
+        return _bind(mount.source, mount.destination, read_only=mount.read_only)
+    given = [option for option in mount.options.split(",") if option]
+    options = [
+        "nosuid",
+        "nodev",
+        "noexec",
+        *([] if any(o.startswith("mode=") for o in given) else ["mode=1777"]),
+        *given,
+    ]
+    # The last word counts: ``exec`` takes ``noexec`` back.
+    for word in ("suid", "dev", "exec"):
+        if word in given:
+            options = [option for option in options if option != f"no{word}"]
+    if mount.read_only:
+        options.append("ro")
+    return {"destination": mount.destination, "type": "tmpfs", "source": "tmpfs", "options": options}
+
+
+def capability_set(add: tuple[str, ...], drop: tuple[str, ...]) -> list[str]:
+    """Return the capabilities of a container: the default ones, with some added and some dropped.
+
+    Args:
+        add: Names with or without ``CAP_``, in any case, or ``ALL``.
+        drop: The same.
+
+    Raises:
+        errors.InvalidArgument: No such capability.
+
+    Source: Docker documentation, "Running containers" § Runtime privilege and Linux capabilities.
+    """
+    added, dropped = _capability_names(add), _capability_names(drop)
+    names = set(capabilities.NAMES if "ALL" in added else () if "ALL" in dropped else capabilities.DEFAULT)
+    names |= added - {"ALL"}
+    names -= dropped if "ALL" not in dropped or "ALL" in added else dropped - {"ALL"} - added
+    known = {name for name in names if capabilities.NUMBERS[name] <= capabilities.last_capability()}
+    return sorted(known, key=capabilities.NUMBERS.__getitem__)
+
+
+def _capability_names(given: tuple[str, ...]) -> set[str]:
+    names = set()
+    for name in given:
+        full = name.upper() if name.upper() == "ALL" else f"CAP_{name.upper().removeprefix('CAP_')}"
+        if full != "ALL" and full not in capabilities.NUMBERS:
+            raise errors.InvalidArgument(f"invalid capability: '{name}'")
+        names.add(full)
+    return names

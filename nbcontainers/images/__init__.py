@@ -1,0 +1,30 @@
+"""Images: root file systems to start from, and what is known about them.
+
+Layers come in as tar archives or as the upper directories of containers, and leave as plain data (``Rootfs``) that
+only the runtime mounts. Nothing here mounts anything visible, and nothing knows of containers.
+
+Reading order: ``references`` (names), ``config`` (the OCI image configuration), ``snapshots`` (layers as
+directories), ``layers`` (between archives and directories), ``store`` (images, tags, what is kept on disk).
+
+Example:
+    >>> images = Images(Path("/var/lib/nbcontainers/images"))
+    >>> image = images.import_tar(open("busybox.tar", "rb"), changes=[], message="", reference="busybox")
+    >>> rootfs = images.snapshots.prepare("my-container", image.snapshot)
+"""
+
+from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS
+from nbcontainers.images.snapshots import HOST_SNAPSHOT, Snapshots
+from nbcontainers.images.store import HistoryRow, Image, Images, Removals
+
+__all__ = [
+    "HOST_SNAPSHOT",
+    "ContainerDefaults",
+    "HistoryEntry",
+    "HistoryRow",
+    "Image",
+    "ImageConfig",
+    "Images",
+    "Removals",
+    "RootFS",
+    "Snapshots",
+]

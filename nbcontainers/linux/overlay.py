@@ -18,9 +18,7 @@ from nbcontainers.linux import mounts
 OPAQUE_XATTR = "trusted.overlay.opaque"
 
 
-def open_overlay(
-    lower: list[str], upper: str | None = None, work: str | None = None, *, volatile: bool = False
-) -> int:
+def open_overlay(lower: list[str], upper: str | None = None, work: str | None = None, *, volatile: bool = False) -> int:
     """Return a descriptor of a detached overlay mount.
 
     Args:

@@ -36,7 +36,14 @@ REFUSED_UNLESS: dict[str, list[str]] = {
     "CAP_SYS_RAWIO": ["iopl", "ioperm"],
     "CAP_SYS_TIME": ["settimeofday", "stime", "clock_settime", "clock_adjtime", "adjtimex"],
     "CAP_SYS_TTY_CONFIG": ["vhangup"],
-    "CAP_SYS_NICE": ["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node", "migrate_pages", "move_pages"],
+    "CAP_SYS_NICE": [
+        "get_mempolicy",
+        "mbind",
+        "set_mempolicy",
+        "set_mempolicy_home_node",
+        "migrate_pages",
+        "move_pages",
+    ],
     "CAP_DAC_READ_SEARCH": ["open_by_handle_at"],
 }
 """System calls that a container may make only with a capability."""
@@ -146,9 +153,7 @@ def _foreign_architectures() -> tuple[int, ...]:
     return (0x40000003, 0x4000003E) if os.uname().machine == "x86_64" else (0x40000028,)
 
 
-def _refuse(
-    library: ctypes.CDLL, context: int, name: str, number: int, comparison: _Comparison | None = None
-) -> None:
+def _refuse(library: ctypes.CDLL, context: int, name: str, number: int, comparison: _Comparison | None = None) -> None:
     resolved = library.seccomp_syscall_resolve_name(name.encode())
     if resolved == -1:
         return

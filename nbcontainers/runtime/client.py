@@ -21,9 +21,7 @@ from nbcontainers.runtime.shim import EXIT_NAME, SOCKET_NAME
 from nbcontainers.runtime.spec import Request
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
-_PROGRAM = (
-    "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
-)
+_PROGRAM = "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
 _ANSWER_SECONDS = 10.0
 
 
@@ -318,4 +316,3 @@ async def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
                 await readable
             finally:
                 loop.remove_reader(channel.fileno())
-

@@ -305,16 +305,20 @@ def _reset_signals() -> None:
 def _execute(args: list[str], environment: dict[str, str]) -> None:
     """Execute the program, looked for in the container's PATH; ``execve(2)``."""
     name = args[0]
-    candidates = [name] if "/" in name else [
-        f"{directory or '.'}/{name}" for directory in environment.get("PATH", "").split(":")
-    ]
+    candidates = (
+        [name]
+        if "/" in name
+        else [f"{directory or '.'}/{name}" for directory in environment.get("PATH", "").split(":")]
+    )
     denied: OSError | None = None
     for candidate in candidates:
         try:
             os.execve(candidate, args, environment)
         except FileNotFoundError as error:
             if "/" in name and os.path.exists(candidate):
-                raise ProgramError(f'exec: "{name}": its interpreter is missing in the container', _NOT_FOUND) from error
+                raise ProgramError(
+                    f'exec: "{name}": its interpreter is missing in the container', _NOT_FOUND
+                ) from error
         except NotADirectoryError:
             continue
         except OSError as error:

@@ -171,6 +171,4 @@ class Reader:
 
 def size(directory: str) -> int:
     """Return how many bytes a container's log takes on disk."""
-    return sum(
-        os.stat(f"{directory}/{DIRECTORY}/{number:08d}").st_size for number in segments(directory)
-    )
+    return sum(os.stat(f"{directory}/{DIRECTORY}/{number:08d}").st_size for number in segments(directory))

@@ -37,9 +37,7 @@ SOCKET_NAME = "shim.sock"
 EXIT_NAME = "exit.json"
 _CHUNK_BYTES = 512 << 10
 _PIPE_BYTES = 1 << 20
-_NEW_NAMESPACES = (
-    namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
-)
+_NEW_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 
@@ -62,7 +60,7 @@ def main(control: Socket, driver: Driver, cgroup_parent: str) -> NoReturn:
     report = protocol.Socket(fileno=fds.pop(0))
     try:
         shim.start(json.loads(payload), fds, report)
-    except StartFailed as error:
+    except StartFailedError as error:
         shim.abandon()
         _say(report, {"error": str(error), "code": error.code})
         os._exit(1)
@@ -70,7 +68,7 @@ def main(control: Socket, driver: Driver, cgroup_parent: str) -> NoReturn:
     os._exit(0)
 
 
-class StartFailed(Exception):
+class StartFailedError(Exception):
     """The container could not be started; ``code`` is what Docker's CLI exits with for the reason."""
 
     def __init__(self, message: str, code: int) -> None:
@@ -126,7 +124,7 @@ class Shim:
             report: The engine's end.
 
         Raises:
-            StartFailed: Some step failed; nothing of it is left but what ``abandon`` undoes.
+            StartFailedError: Some step failed; nothing of it is left but what ``abandon`` undoes.
         """
         trace = init.Trace()
         try:
@@ -136,8 +134,12 @@ class Shim:
             trace.step("control group")
             steps = self._await_exec()
         except (Error, OSError) as error:
-            raise StartFailed(str(error), 125) from error
-        started = {"pid": self.pid, "at": time.time_ns(), "trace": sorted(trace.steps + steps, key=lambda step: step[1])}
+            raise StartFailedError(str(error), 125) from error
+        started = {
+            "pid": self.pid,
+            "at": time.time_ns(),
+            "trace": sorted(trace.steps + steps, key=lambda step: step[1]),
+        }
         self._write_identity()
         self._listen()
         protocol.send(report, protocol.encode({"started": started}), [self._pidfd])
@@ -200,7 +202,7 @@ class Shim:
     def _await_exec(self) -> list[tuple[str, int, int]]:
         """Wait until the child has executed the program: then its end of the channel is closed."""
         steps: list[tuple[str, int, int]] = []
-        failure: StartFailed | None = None
+        failure: StartFailedError | None = None
         while True:
             try:
                 payload, fds = protocol.receive(self._channel)
@@ -215,17 +217,17 @@ class Shim:
                 self._outputs[self._master_fd] = log.STDOUT
             steps += [tuple(step) for step in message.get("trace", ())]
             if "error" in message:
-                failure = StartFailed(message["error"], message["code"])
+                failure = StartFailedError(message["error"], message["code"])
         self._channel.close()
         if failure is not None:
             raise failure
         if not steps:
-            raise StartFailed("the container's init was killed before it could execute the program", 125)
+            raise StartFailedError("the container's init was killed before it could execute the program", 125)
         return steps
 
     def _write_identity(self) -> None:
         """Leave on disk who the container and its shim are, for an engine that comes later."""
-        identity = {
+        identity: dict[str, object] = {
             "pid": self.pid,
             "pidStart": processes.start_time_ticks(self.pid),
             "shim": os.getpid(),

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from nbcontainers.errors import InvalidArgument
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Identity:
     """Who a process runs as: numbers, and the home directory that goes with them."""
@@ -22,21 +26,21 @@ class Identity:
         self.home = home
 
 
-def look_up(user: str, additional: list[str], passwd: str = "/etc/passwd", group: str = "/etc/group") -> Identity:
+def look_up(user: str, additional: list[str], read: Callable[[str], str] | None = None) -> Identity:
     """Find out who ``user`` is.
 
     Args:
         user: ``name``, ``uid``, ``name:group``, ``uid:gid`` in any mixture; empty for root.
         additional: More groups, by name or number.
-        passwd: The container's user database.
-        group: The container's group database.
+        read: Reads a file of the container; by default the caller is in its root already.
 
     Raises:
         InvalidArgument: A name that is in neither database.
     """
     name, colon, group_name = (user or "0").partition(":")
-    entry = _find(_rows(passwd), name or "0", key_column=2)
-    groups = _rows(group)
+    read = read or _read
+    entry = _find(_rows(read("/etc/passwd")), name or "0", key_column=2)
+    groups = _rows(read("/etc/group"))
     if entry is not None:
         uid, gid, home, login = int(entry[2]), int(entry[3]), entry[5], entry[0]
     elif name.isdigit():
@@ -72,11 +76,14 @@ def _find(rows: list[list[str]], wanted: str, key_column: int) -> list[str] | No
     return None
 
 
-def _rows(path: str) -> list[list[str]]:
+def _read(path: str) -> str:
     try:
         with open(path, errors="surrogateescape") as file:
-            lines = file.read().splitlines()
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    rows = [line.split(":") for line in lines]
+        return ""
+
+
+def _rows(text: str) -> list[list[str]]:
+    rows = [line.split(":") for line in text.splitlines()]
     return [[*row, *[""] * (7 - len(row))] for row in rows if len(row) >= 4 and row[2].isdigit()]

@@ -53,4 +53,6 @@ def detect(mountinfo: str = "/proc/self/mountinfo") -> Driver:
         return DriverV1(hierarchies)
     if unified:
         return DriverV2(unified)
-    raise Unavailable("control groups", "no hierarchy with controllers is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+    raise Unavailable(
+        "control groups", "no hierarchy with controllers is mounted", "mount -t cgroup2 none /sys/fs/cgroup"
+    )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbcontainers.runtime.spec import LinuxResources
 
+_DYING_SECONDS = 2.0
+_PAUSE_SECONDS = 0.001
 UNLIMITED = 0
 """How a limit that is not set shows in ``Usage``."""
 
@@ -220,11 +224,24 @@ class Driver:
 
 
 def remove_directory(directory: str) -> None:
-    """Remove a group's directory; the kernel removes the files in it."""
-    try:
-        os.rmdir(directory)
-    except FileNotFoundError:
-        pass
+    """Remove a group's directory; the kernel removes the files in it.
+
+    A process that was killed leaves its group a moment after its parent has heard of its end, and version 1 tells
+    nobody when: a group without groups below it is waited for, for as long as a dying process may take.
+
+    Raises:
+        OSError: EBUSY, there are groups below it, or processes that do not end.
+    """
+    deadline = time.monotonic() + _DYING_SECONDS
+    while True:
+        try:
+            return os.rmdir(directory)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.EBUSY or subdirectories(directory) or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def subdirectories(directory: str) -> set[str]:

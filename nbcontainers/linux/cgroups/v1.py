@@ -16,7 +16,7 @@ from nbcontainers.linux.cgroups.common import Cgroup, Driver, Files, Usage, remo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nbcontainers.runtime.spec import LinuxBlockIO, LinuxCPU, LinuxMemory, LinuxResources
+    from nbcontainers.runtime.spec import LinuxBlockIO, LinuxCPU, LinuxDeviceCgroup, LinuxMemory, LinuxResources
 
 _NO_LIMIT = 1 << 60
 _NANOSECONDS_PER_TICK = 10**9 // os.sysconf("SC_CLK_TCK")
@@ -297,13 +297,17 @@ def _inherit_cpuset(mount: str, path: str) -> None:
     for name in path.strip("/").split("/"):
         directory = f"{parent}/{name}"
         for file in ("cpuset.cpus", "cpuset.mems"):
-            if not Files(directory).read(file).strip():
-                with open(f"{parent}/{file}") as of_parent:
-                    Files(directory).write(file, of_parent.read().strip())
+            if not _content(f"{directory}/{file}"):
+                Files(directory).write(file, _content(f"{parent}/{file}"))
         parent = directory
 
 
-def _rule(device: dict[str, object]) -> str:
+def _content(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()
+
+
+def _rule(device: LinuxDeviceCgroup) -> str:
     """Return a device rule as the controller has it, such as ``c 1:3 rwm``."""
     numbers = ":".join("*" if device.get(key, -1) in (-1, None) else str(device[key]) for key in ("major", "minor"))
     return f"{device.get('type', 'a')} {numbers} {device.get('access', 'rwm')}"

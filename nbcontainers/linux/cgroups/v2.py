@@ -142,14 +142,16 @@ class CgroupV2(Cgroup):
         for key in ("cpus", "mems"):
             if key in cpu:
                 self._need("cpuset")
-                self._files.write(f"cpuset.{key}", cpu[key])  # type: ignore[literal-required]
+                self._files.write(f"cpuset.{key}", cpu[key])
 
     def _apply_block_io(self, block_io: LinuxBlockIO) -> None:
         self._need("io")
         if "weight" in block_io:
             for name in ("io.bfq.weight", "io.weight"):
                 if os.path.exists(f"{self._files.directory}/{name}"):
-                    self._files.write(name, f"default {block_io['weight']}" if name == "io.weight" else str(block_io["weight"]))
+                    self._files.write(
+                        name, f"default {block_io['weight']}" if name == "io.weight" else str(block_io["weight"])
+                    )
                     break
             else:
                 raise Unavailable("block io weight", "no i/o scheduler here has weights", "use the bfq scheduler")

@@ -1,0 +1,64 @@
+"""The build cache: for each step that was run, what it made, found again by what went into it.
+
+A key is the digest of the key before it, the instruction with its variables replaced, and the contents of the files
+it copies; times play no part. What is found is a layer (or none) and the digest of its archive. The table is kept in
+memory and appended to a file, one line per entry; a line that a crash cut short is left out.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class Made(msgspec.Struct):
+    """What a step made: a snapshot and its archive's digest."""
+
+    snapshot: str
+    diff_id: str
+
+
+class _Line(msgspec.Struct):
+    key: str
+    made: Made
+
+
+def key(before: str, *parts: str) -> str:
+    """Return the key of a step that follows ``before``."""
+    return hashlib.sha256("\0".join((before, *parts)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Cache:
+    """The table of one engine.
+
+    Args:
+        path: The file that it is kept in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._table: dict[str, Made] = {}
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                entry = msgspec.json.decode(line, type=_Line)
+            except msgspec.DecodeError:
+                continue
+            self._table[entry.key] = entry.made
+
+    def get(self, step_key: str) -> Made | None:
+        """Return what a step made when it was run with the same things before."""
+        return self._table.get(step_key)
+
+    def put(self, step_key: str, made: Made) -> None:
+        """Remember what a step made."""
+        self._table[step_key] = made
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, msgspec.json.encode(_Line(step_key, made)) + b"\n")
+        finally:
+            os.close(fd)

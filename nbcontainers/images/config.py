@@ -1,0 +1,93 @@
+"""The OCI image configuration, as it is stored: its bytes' digest is the image's id.
+
+Source: OCI image-spec, config.md; Docker's own fields (Healthcheck, OnBuild, Shell) as its image format has them.
+"""
+
+import hashlib
+import platform
+
+import msgspec
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "riscv64": "riscv64"}
+
+
+def architecture() -> str:
+    """Return this machine's architecture as images name it."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
+class Healthcheck(msgspec.Struct, rename="pascal", omit_defaults=True):
+    """How a container says that it is well; times are nanoseconds."""
+
+    test: list[str] | None = None
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+class ContainerDefaults(msgspec.Struct, rename="pascal", omit_defaults=True):
+    """What a container gets that does not say otherwise; OCI image-spec, config.md § config."""
+
+    user: str = ""
+    exposed_ports: dict[str, dict[str, str]] | None = None
+    env: list[str] | None = None
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+    volumes: dict[str, dict[str, str]] | None = None
+    working_dir: str = ""
+    labels: dict[str, str] | None = None
+    stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
+    on_build: list[str] | None = None
+    shell: list[str] | None = None
+
+
+class RootFS(msgspec.Struct):
+    """The layers, by the digests of their archives, the lowest first; OCI image-spec, config.md § rootfs."""
+
+    type: str = "layers"
+    diff_ids: list[str] = []
+
+
+class HistoryEntry(msgspec.Struct, omit_defaults=True):
+    """How one layer, or an empty one, came about; OCI image-spec, config.md § history."""
+
+    created: str = ""
+    created_by: str = ""
+    comment: str = ""
+    author: str = ""
+    empty_layer: bool = False
+
+
+class ImageConfig(msgspec.Struct, omit_defaults=True):
+    """OCI image-spec, config.md."""
+
+    created: str = ""
+    author: str = ""
+    architecture: str = ""
+    os: str = "linux"
+    config: ContainerDefaults = msgspec.field(default_factory=ContainerDefaults)
+    rootfs: RootFS = msgspec.field(default_factory=RootFS)
+    history: list[HistoryEntry] = []
+
+
+def encode(config: ImageConfig) -> bytes:
+    """Return a configuration as the bytes that are stored."""
+    return msgspec.json.encode(config)
+
+
+def decode(data: bytes) -> ImageConfig:
+    """Read a stored configuration.
+
+    Raises:
+        msgspec.DecodeError: It is none.
+    """
+    return msgspec.json.decode(data, type=ImageConfig)
+
+
+def digest(data: bytes) -> str:
+    """Return the digest of some bytes, as references have it."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

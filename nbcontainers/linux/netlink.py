@@ -1,0 +1,171 @@
+"""Links, addresses and routes: what a network is made of, set through the kernel's netlink sockets by pyroute2.
+
+A *bridge* is a switch in the kernel; a *veth* is a cable with two ends, of which one can be put into another network
+namespace. A container's network is a namespace with one end of a veth, whose other end is plugged into a bridge.
+
+Source: rtnetlink(7), veth(4), bridge(8).
+"""
+
+import os
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from nbcontainers.errors import SyscallError
+from nbcontainers.linux import namespaces
+
+LOOPBACK_INDEX = 1
+
+
+class Netlink:
+    """A netlink socket in the network namespace that the calling thread is in when it is opened.
+
+    Source: netlink(7).
+    """
+
+    def __init__(self) -> None:
+        self._socket = IPRoute()
+
+    def __enter__(self) -> "Netlink":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket.
+
+        Source: close(2).
+        """
+        self._socket.close()
+
+    def link_index(self, name: str) -> int:
+        """Return an interface's number, 0 when there is none of that name.
+
+        Source: rtnetlink(7) § RTM_GETLINK.
+        """
+        found = self._socket.link_lookup(ifname=name)
+        return int(found[0]) if found else 0
+
+    def link_names(self) -> list[str]:
+        """Return the names of all interfaces.
+
+        Source: rtnetlink(7) § RTM_GETLINK.
+        """
+        return [str(link.get("ifname")) for link in self._socket.get_links()]
+
+    def add_bridge(self, name: str) -> int:
+        """Make a bridge and return its number.
+
+        Raises:
+            SyscallError: EEXIST when the name is taken, EOPNOTSUPP when the kernel has no bridges.
+
+        Source: rtnetlink(7) § RTM_NEWLINK.
+        """
+        self._call("add bridge", name, self._socket.link, "add", ifname=name, kind="bridge")
+        return self.link_index(name)
+
+    def add_veth(self, name: str, bridge: int, *, peer: str, peer_namespace_fd: int, peer_mac: str) -> None:
+        """Make a cable between a bridge and another network namespace, its near end up.
+
+        Args:
+            name: The near end's name.
+            bridge: The bridge's number.
+            peer: The far end's name.
+            peer_namespace_fd: The namespace that the far end is born in.
+            peer_mac: The far end's hardware address.
+
+        Raises:
+            SyscallError: EEXIST when a name is taken.
+
+        Source: veth(4), rtnetlink(7) § RTM_NEWLINK.
+        """
+        far = {"ifname": peer, "net_ns_fd": peer_namespace_fd, "address": peer_mac}
+        self._call(
+            "add veth", name, self._socket.link, "add", ifname=name, kind="veth", master=bridge, state="up", peer=far
+        )
+
+    def set_up(self, index: int) -> None:
+        """Switch an interface on.
+
+        Raises:
+            SyscallError: ENODEV when there is none.
+
+        Source: rtnetlink(7) § RTM_SETLINK.
+        """
+        self._call("set link up", str(index), self._socket.link, "set", index=index, state="up")
+
+    def delete_link(self, name: str) -> None:
+        """Remove an interface; one that is not there is no error.
+
+        Raises:
+            SyscallError: EOPNOTSUPP for a physical one.
+
+        Source: rtnetlink(7) § RTM_DELLINK.
+        """
+        if index := self.link_index(name):
+            self._call("delete link", name, self._socket.link, "del", index=index)
+
+    def add_address(self, index: int, address: str, prefix_length: int) -> None:
+        """Give an interface an IPv4 address.
+
+        Raises:
+            SyscallError: EEXIST when it has it already.
+
+        Source: rtnetlink(7) § RTM_NEWADDR.
+        """
+        self._call(
+            "add address", address, self._socket.addr, "add", index=index, address=address, prefixlen=prefix_length
+        )
+
+    def add_default_route(self, gateway: str) -> None:
+        """Send all packets for elsewhere to a gateway.
+
+        Raises:
+            SyscallError: ENETUNREACH when the gateway is in no subnet of ours.
+
+        Source: rtnetlink(7) § RTM_NEWROUTE.
+        """
+        self._call("add default route", gateway, self._socket.route, "add", gateway=gateway)
+
+    def addresses(self, index: int) -> list[tuple[str, int]]:
+        """Return an interface's IPv4 addresses with the lengths of their prefixes.
+
+        Source: rtnetlink(7) § RTM_GETADDR.
+        """
+        rows = self._socket.get_addr(index=index, family=2)
+        return [(str(row.get("address")), int(row["prefixlen"])) for row in rows if row["index"] == index]
+
+    def routes(self) -> list[str]:
+        """Return the destinations of all IPv4 routes but default ones, such as ``10.0.0.0/8``.
+
+        Source: rtnetlink(7) § RTM_GETROUTE.
+        """
+        rows = self._socket.get_routes(family=2)
+        return [f"{row.get('dst')}/{row['dst_len']}" for row in rows if row.get("dst")]
+
+    def _call(self, what: str, name: str, function: Any, *arguments: object, **options: object) -> None:
+        try:
+            function(*arguments, **options)
+        except NetlinkError as error:
+            raise SyscallError(error.code, os.strerror(error.code), f"netlink: {what}", name) from error
+
+
+def check_bridge_and_veth() -> None:
+    """Try whether a bridge and a veth can be made; call it in a network namespace of your own.
+
+    Raises:
+        SyscallError: EOPNOTSUPP when the kernel lacks one of them.
+
+    Source: veth(4).
+    """
+    namespace_fd = namespaces.open_namespace("net", "thread-self")
+    try:
+        with Netlink() as netlink:
+            bridge = netlink.add_bridge("check0")
+            netlink.add_veth(
+                "check1", bridge, peer="check2", peer_namespace_fd=namespace_fd, peer_mac="02:42:00:00:00:01"
+            )
+    finally:
+        os.close(namespace_fd)
