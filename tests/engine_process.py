@@ -73,6 +73,15 @@ class EngineProcess:
             ["docker", *arguments], input=stdin, capture_output=True, env=self.environment, check=check, timeout=60
         )
 
+    def first_lines(self, container: str, count: int) -> list[bytes]:
+        """Follow a container's log until so many lines have come."""
+        command = ["docker", "logs", "--follow", container]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=self.environment) as following:
+            assert following.stdout is not None
+            lines = [following.stdout.readline() for _ in range(count)]
+            following.terminate()
+        return lines
+
     def remove_everything(self) -> None:
         """Remove all containers, whatever their state; starts the engine if it is down."""
         if self.process is None:

@@ -53,7 +53,9 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent], options: 
             await _tell(response, first, options, call.flag("q"))
         async for event in build_events:
             await _tell(response, event, options, call.flag("q"))
-    except errors.Error as error:
+    except ConnectionError:
+        raise  # the client went away
+    except Exception as error:
         code = getattr(error, "exit_code", None) or failures.status_of(error)
         text = failures.message_of(error)
         await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})

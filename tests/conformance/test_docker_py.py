@@ -1,0 +1,176 @@
+"""docker-py, unchanged, against a real engine."""
+
+import threading
+import time
+from typing import Any, cast
+
+import docker
+import pytest
+from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
+
+pytestmark = [pytest.mark.root]
+
+
+def test_run(client: docker.DockerClient) -> None:
+    assert client.containers.run("busybox", ["echo", "hello"], remove=True) == b"hello\n"
+
+
+def test_run_fails(client: docker.DockerClient) -> None:
+    with pytest.raises(ContainerError) as caught:
+        client.containers.run("busybox", ["sh", "-c", "echo sorry >&2; exit 4"], remove=True)
+    assert caught.value.exit_status == 4
+    assert b"sorry" in (caught.value.stderr or b"")
+
+
+def test_unknown_things(client: docker.DockerClient) -> None:
+    with pytest.raises(ImageNotFound):
+        client.images.get("nothing-like-it")
+    with pytest.raises(NotFound):
+        client.containers.get("nothing-like-it")
+    with pytest.raises(NotFound):
+        client.networks.get("nothing-like-it")
+    with pytest.raises(NotFound):
+        client.volumes.get("nothing-like-it")
+
+
+def test_names(client: docker.DockerClient) -> None:
+    client.containers.create("busybox", "true", name="mine")
+    with pytest.raises(APIError) as caught:
+        client.containers.create("busybox", "true", name="mine")
+    assert caught.value.status_code == 409
+    with pytest.raises(APIError) as caught:
+        client.containers.create("busybox", "true", name="not/valid")
+    assert caught.value.status_code == 400
+
+
+@pytest.mark.parametrize("limits", [{"mem_limit": 4096}, {"nano_cpus": -5}, {"pids_limit": -7}, {"cpuset_cpus": "x"}])
+def test_nonsense_limits(client: docker.DockerClient, limits: dict[str, Any]) -> None:
+    with pytest.raises(APIError) as caught:
+        client.containers.create("busybox", "true", **limits)
+    assert caught.value.status_code == 400
+
+
+def test_state_and_configuration(client: docker.DockerClient) -> None:
+    container = client.containers.run(
+        "busybox", ["sleep", "60"], detach=True, mem_limit="64m", environment={"A": "b"}, labels={"x": "y"}
+    )
+    container.reload()
+    assert container.status == "running"
+    assert container.attrs["HostConfig"]["Memory"] == 64 << 20
+    assert "A=b" in container.attrs["Config"]["Env"]
+    assert container.attrs["NetworkSettings"]["IPAddress"].count(".") == 3
+    assert client.containers.list(filters={"label": "x=y"}) == [container]
+    assert client.containers.list(filters={"label": "x=z"}) == []
+    assert client.containers.list(filters={"status": "exited"}) == []
+    container.rename("renamed")
+    assert client.containers.get("renamed").id == container.id
+    assert container.top()["Processes"][0][-1] == "sleep 60"
+    container.pause()
+    container.reload()
+    assert container.status == "paused"
+    container.unpause()
+    container.stop(timeout=0)
+    container.reload()
+    assert container.attrs["State"]["ExitCode"] == 137
+    assert container.attrs["State"]["FinishedAt"] > container.attrs["State"]["StartedAt"]
+    container.restart(timeout=0)
+    container.reload()
+    assert container.status == "running"
+
+
+def test_a_repeated_start_or_stop_is_no_error(client: docker.DockerClient) -> None:
+    container = client.containers.run("busybox", ["sleep", "60"], detach=True)
+    container.start()
+    container.stop(timeout=0)
+    container.stop(timeout=0)
+
+
+def test_a_running_container_is_not_removed(client: docker.DockerClient) -> None:
+    container = client.containers.run("busybox", ["sleep", "60"], detach=True)
+    with pytest.raises(APIError) as caught:
+        container.remove()
+    assert caught.value.status_code == 409
+    with pytest.raises(APIError) as caught:
+        client.images.remove("busybox")
+    assert caught.value.status_code == 409
+
+
+def test_logs_line_by_line(client: docker.DockerClient) -> None:
+    container = client.containers.run(
+        "busybox", ["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.05; done"], detach=True
+    )
+    assert list(container.logs(stream=True, follow=True)) == [b"1\n", b"2\n", b"3\n"]
+    assert container.logs(tail=1) == b"3\n"
+    assert container.logs(since=time.time() + 60) == b""
+    assert container.logs(stdout=False, stderr=True) == b""
+
+
+def test_attach_with_input(client: docker.DockerClient) -> None:
+    container = client.containers.create("busybox", "cat", stdin_open=True)
+    attached = client.api.attach_socket(str(container.id), {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+    container.start()
+    attached._sock.sendall(b"typed\n")
+    header = attached.read(8)
+    assert attached.read(int.from_bytes(header[4:], "big")) == b"typed\n"
+    attached._response.close()
+    attached.close()
+    assert container.wait()["StatusCode"] == 0  # docker-py asks for StdinOnce: its input ends with the client
+
+
+def test_wait_conditions(client: docker.DockerClient) -> None:
+    container = client.containers.create("busybox", ["sh", "-c", "exit 5"])
+    statuses: list[Any] = []
+    waiting = threading.Thread(target=lambda: statuses.append(container.wait(condition="next-exit")))
+    waiting.start()
+    while waiting.is_alive() and not statuses:
+        container.start()
+        waiting.join(0.2)
+    assert statuses[0]["StatusCode"] == 5
+    assert container.wait()["StatusCode"] == 5
+    with pytest.raises(APIError):
+        cast(Any, client.api).wait(container.id, condition="never")
+
+
+def test_stats(client: docker.DockerClient) -> None:
+    container = client.containers.run("busybox", ["sleep", "60"], detach=True, mem_limit="32m", pids_limit=20)
+    sample: Any = container.stats(stream=False)
+    assert sample["memory_stats"]["limit"] == 32 << 20
+    assert sample["pids_stats"] == {"current": 1, "limit": 20}
+    assert sample["cpu_stats"]["cpu_usage"]["total_usage"] > 0
+    assert sample["cpu_stats"]["system_cpu_usage"] > sample["precpu_stats"]["system_cpu_usage"]
+    assert "rx_bytes" in sample["networks"]["eth0"]
+
+
+def test_out_of_memory(client: docker.DockerClient) -> None:
+    hog = ["sh", "-c", "x=a; while true; do x=$x$x; done"]
+    container = client.containers.run("busybox", hog, detach=True, mem_limit="16m", memswap_limit="16m")
+    assert container.wait()["StatusCode"] == 137
+    container.reload()
+    assert container.attrs["State"]["OOMKilled"] is True
+
+
+def test_images(client: docker.DockerClient) -> None:
+    image = client.images.get("busybox")
+    assert image.tags == ["busybox:latest"]
+    assert image.tag("other", "1")
+    assert {tag for found in client.images.list() for tag in found.tags} >= {"busybox:latest", "other:1", "host:latest"}
+    client.images.remove("other:1")
+    assert image.history()
+    with pytest.raises(APIError) as caught:
+        client.images.remove("host")
+    assert caught.value.status_code in (400, 403, 409)
+
+
+def test_events_of_the_past(client: docker.DockerClient) -> None:
+    since = time.time()
+    client.containers.run("busybox", "true", remove=True)
+    events = cast(Any, client).events(since=since, until=time.time() + 0.2, decode=True, filters={"type": "container"})
+    actions = [event["Action"] for event in events]
+    assert actions[:2] == ["create", "start"]
+    assert actions[-1] == "destroy"
+    assert "die" in actions
+
+
+def test_pulling_says_that_it_comes_later(client: docker.DockerClient) -> None:
+    with pytest.raises(APIError, match="pull comes later"):
+        client.images.pull("nothing-like-it", tag="1")

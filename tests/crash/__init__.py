@@ -1,0 +1,1 @@
+"""What must not break an engine: everything killed that can be killed."""

@@ -1,0 +1,118 @@
+"""kill -9 of engine, launcher and shim; two engines on one state; a broken database; a hundred containers at once."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.engine_process import EngineProcess
+
+pytestmark = [pytest.mark.root]
+
+TICKER = ["sh", "-c", "i=0; while true; do i=$((i+1)); echo $i; sleep 0.05; done"]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_containers_outlive_a_killed_engine(engine: EngineProcess) -> None:
+    ticking = engine.client.containers.run("busybox", TICKER, detach=True, name="ticking")
+    ended = engine.client.containers.run("busybox", ["sh", "-c", "sleep 0.3; exit 7"], detach=True, name="ended")
+    assert engine.first_lines("ticking", 1) == [b"1\n"]
+    ticking.reload()
+    engine.kill()
+    pid = ticking.attrs["State"]["Pid"]
+    assert os.path.exists(f"/proc/{pid}")
+    assert engine.start() == "ready"
+    again = engine.client.containers.get("ticking")
+    assert again.status == "running"
+    assert again.attrs["State"]["Pid"] == pid
+    assert engine.first_lines("ticking", 20) == [b"%d\n" % number for number in range(1, 21)]  # none is missing
+    assert engine.client.containers.get("ended").wait()["StatusCode"] == 7
+    again.stop(timeout=0)
+
+
+def test_an_exit_while_no_engine_ran(engine: EngineProcess) -> None:
+    container = engine.client.containers.run(
+        "busybox", ["sh", "-c", "read x; exit 9"], detach=True, stdin_open=True, name="reader"
+    )
+    container.reload()
+    pidfd = os.pidfd_open(container.attrs["State"]["Pid"])
+    engine.kill()
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    assert engine.start() == "ready"
+    found = engine.client.containers.get("reader")
+    assert found.wait()["StatusCode"] == 137
+    assert found.status == "exited"
+
+
+def test_the_next_start_works_after_the_launcher_was_killed(engine: EngineProcess) -> None:
+    running = engine.client.containers.run("busybox", ["sleep", "60"], detach=True)
+    assert engine.process is not None
+    for child in _children(engine.process.pid):
+        os.kill(child, signal.SIGKILL)
+    assert engine.client.containers.run("busybox", ["echo", "again"], remove=True) == b"again\n"
+    running.reload()
+    assert running.status == "running"
+
+
+def test_a_container_whose_shim_was_killed_is_dead(engine: EngineProcess) -> None:
+    container = engine.client.containers.run("busybox", ["sleep", "60"], detach=True)
+    container.reload()
+    pid = container.attrs["State"]["Pid"]
+    os.kill(_parent(pid), signal.SIGKILL)
+    assert container.wait()["StatusCode"] == 137
+    container.reload()
+    assert container.status == "dead"
+    assert container.attrs["State"]["Error"]
+    assert not os.path.exists(f"/proc/{pid}/root/bin")
+
+
+def test_a_second_engine_on_the_same_state_is_refused(engine: EngineProcess, tmp_path: Path) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "nbcontainers.api", "serve", "--root", engine.root, "--run", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "another engine" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert engine.client.ping()
+
+
+def test_a_broken_database_gives_one_clear_sentence(engine: EngineProcess) -> None:
+    engine.remove_everything()
+    assert engine.stop() == 0
+    database = engine.root / "state.db"
+    whole = database.read_bytes()
+    for suffix in ("-wal", "-shm"):
+        database.with_name(f"state.db{suffix}").unlink(missing_ok=True)
+    database.write_bytes(b"no database at all" * 100)
+    line = engine.start()
+    assert "database" in line
+    assert str(database) in line
+    engine.process = None
+    database.write_bytes(whole)
+    assert engine.start() == "ready"
+
+
+def test_a_hundred_containers_at_once(engine: EngineProcess) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        containers = list(
+            pool.map(lambda _: engine.client.containers.run("busybox", ["sleep", "60"], detach=True), range(100))
+        )
+        assert len(engine.client.containers.list()) == 100
+        list(pool.map(lambda container: container.remove(force=True), containers))
+    assert engine.client.containers.list(all=True) == []
