@@ -88,9 +88,12 @@ async def _send_output(
 
 
 async def _send_input(engine: "Engine", container: Container, inbound: Inbound, keys: bytes) -> bool:
-    """Pass the input on; True when the user wants to leave.
+    """Pass the input on; True when the client is to be let go: its user typed the keys, or its input has ended.
 
-    At its end the container's standard input is closed where the container was made so (``StdinOnce``).
+    Where the container was made so (``StdinOnce``), the end of the input is the end of the container's input instead,
+    and the client stays for the output.
+
+    Source: moby, container/stream/attach.go.
     """
     await _until_live(engine, container)
     tty = container.config.tty
@@ -108,7 +111,7 @@ async def _send_input(engine: "Engine", container: Container, inbound: Inbound, 
         return False  # the container has ended, or closed its standard input and may go on without
     if left:
         engine.lifecycle.tell(container, "detach")
-    return left
+    return left or tty or not container.config.stdin_once
 
 
 async def _pump(stdin_fd: int, inbound: Inbound, detach: DetachKeys | None) -> bool:

@@ -11,6 +11,7 @@ RFC 9110 § 7.8 has it; docker's clients do.
 """
 
 import asyncio
+import select
 from collections import deque
 from typing import Any, cast
 
@@ -65,11 +66,12 @@ class Inbound:
 class Connection(RequestHandler):
     """aiohttp's connection, but it can be taken over with its two halves closing separately."""
 
-    __slots__ = ("inbound",)
+    __slots__ = ("_hangup", "inbound")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.inbound: Inbound | None = None
+        self._hangup: select.epoll | None = None
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on to whoever has the connection."""
@@ -83,7 +85,29 @@ class Connection(RequestHandler):
         if self.inbound is None:
             return False
         self.inbound.feed_eof()
+        self._watch_for_hangup()
         return True
+
+    def _watch_for_hangup(self) -> None:
+        """Close the connection when the client closes the other half too.
+
+        To ``read(2)`` one half closed and both look the same, and asyncio no longer looks at a socket that is at its
+        end. The kernel tells them apart: EPOLLHUP comes, unasked for, when both are closed.
+
+        Source: epoll_ctl(2) § EPOLLHUP; poll(2).
+        """
+        transport = cast(asyncio.Transport, self.transport)
+        self._hangup = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self._hangup.register(transport.get_extra_info("socket").fileno(), 0)
+        self._loop.add_reader(self._hangup.fileno(), transport.abort)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop watching, and let aiohttp cancel the handler."""
+        if self._hangup is not None:
+            self._loop.remove_reader(self._hangup.fileno())
+            self._hangup.close()
+            self._hangup = None
+        super().connection_lost(exc)
 
 
 class Server(web.Server):

@@ -198,6 +198,7 @@ class Lifecycle:
         self._settle(container, "next-exit")
         if live := self._live.pop(container.id, None):
             live.connection.close()
+            live.cgroup.close()
         await self._remove_cgroup(container)
         if container.host_config.auto_remove:
             container.change("remove")
@@ -425,6 +426,7 @@ class Lifecycle:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for live in self._live.values():
             live.connection.close()
+            live.cgroup.close()
         self._live.clear()
 
 

@@ -26,7 +26,7 @@ def _parent(pid: int) -> int:
 
 def test_containers_outlive_a_killed_engine(engine: EngineProcess) -> None:
     ticking = engine.client.containers.run("busybox", TICKER, detach=True, name="ticking")
-    ended = engine.client.containers.run("busybox", ["sh", "-c", "sleep 0.3; exit 7"], detach=True, name="ended")
+    engine.client.containers.run("busybox", ["sh", "-c", "sleep 0.3; exit 7"], detach=True, name="ended")
     assert engine.first_lines("ticking", 1) == [b"1\n"]
     ticking.reload()
     engine.kill()

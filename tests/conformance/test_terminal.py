@@ -1,0 +1,73 @@
+"""A user at a terminal: the docker CLI on a pseudo terminal, against a real engine."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+from collections.abc import Callable
+
+import pytest
+
+from tests.engine_process import EngineProcess
+
+pytestmark = [pytest.mark.root, pytest.mark.peer]
+
+
+def _until(master_fd: int, text: bytes) -> bytes:
+    seen = b""
+    while text not in seen:
+        seen += os.read(master_fd, 4096)
+    return seen
+
+
+def _at_terminal(engine: EngineProcess, arguments: list[str], talk: Callable[[int], None]) -> int:
+    """Run the CLI on a terminal of 40 rows and 100 columns; return its exit status."""
+    master_fd, slave_fd = pty.openpty()
+    fcntl.ioctl(slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen(
+        ["docker", *arguments],
+        stdin=slave_fd,
+        stdout=slave_fd,
+        stderr=slave_fd,
+        env={**engine.environment, "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(slave_fd)
+    try:
+        talk(master_fd)
+        return process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master_fd)
+
+
+def test_a_shell(cli: EngineProcess) -> None:
+    def talk(master_fd: int) -> None:
+        _until(master_fd, b"# ")
+        os.write(master_fd, b"echo $((40+2))\r")
+        _until(master_fd, b"42")
+        # The CLI tells the size after the start: ask until it is there.
+        os.write(master_fd, b"until [ \"$(stty size)\" = '40 100' ]; do :; done; echo si''zed\r")
+        _until(master_fd, b"sized")
+        os.write(master_fd, b"exit 3\r")
+
+    assert _at_terminal(cli, ["run", "-it", "--rm", "busybox", "sh"], talk) == 3
+
+
+def test_leaving_a_container_and_coming_back(cli: EngineProcess) -> None:
+    def leave(master_fd: int) -> None:
+        _until(master_fd, b"# ")
+        os.write(master_fd, b"\x10\x11")
+
+    _at_terminal(cli, ["run", "-it", "--name", "left", "busybox", "sh"], leave)
+    assert cli.client.containers.get("left").status == "running"
+
+    def come_back(master_fd: int) -> None:
+        os.write(master_fd, b"echo ba''ck\r")
+        _until(master_fd, b"back")
+        os.write(master_fd, b"exit\r")
+
+    assert _at_terminal(cli, ["attach", "left"], come_back) == 0
