@@ -85,21 +85,25 @@ class Lines:
         lines = _split(begun + frame.data)
         if lines and not lines[-1].endswith(b"\n") and len(lines[-1]) < LONGEST_LINE_BYTES:
             self._pending[frame.stream] = (frame.ns if len(lines) > 1 else begun_ns, lines.pop())
-        pieces = []
-        for number, line in enumerate(lines):
-            pieces.append(self._piece(begun_ns if number == 0 else frame.ns, frame.stream, line))
-        return b"".join(pieces)
+        if not lines:
+            return b""
+        first = self._piece(self._prefix(begun_ns), frame.stream, lines[0])
+        prefix = self._prefix(frame.ns)
+        return first + b"".join([self._piece(prefix, frame.stream, line) for line in lines[1:]])
 
     def rest(self) -> bytes:
         """Return what never got its end of line."""
-        return b"".join(self._piece(ns, stream, line) for stream, (ns, line) in self._drain())
+        return b"".join(self._piece(self._prefix(ns), stream, line) for stream, (ns, line) in self._drain())
 
     def _drain(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
         yield from sorted(self._pending.items(), key=lambda item: item[1][0])
         self._pending.clear()
 
-    def _piece(self, ns: int, stream: int, line: bytes) -> bytes:
-        data = stamp(ns) + line if self._timestamps else line
+    def _prefix(self, ns: int) -> bytes:
+        return stamp(ns) if self._timestamps else b""
+
+    def _piece(self, prefix: bytes, stream: int, line: bytes) -> bytes:
+        data = prefix + line
         return data if self._tty else HEADER.pack(stream, len(data)) + data
 
 

@@ -57,6 +57,7 @@ class Router:
     def __init__(self, engine: "Engine", routes: list[Route]) -> None:
         self._engine = engine
         self._entries: dict[str, list[_Entry]] = {}
+        self._unfinished: set[asyncio.Future[web.StreamResponse]] = set()
         for route in routes:
             first = route.pattern.split("/")[1]
             expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.pattern)
@@ -72,7 +73,7 @@ class Router:
             call = Call(self._engine, request, parameters, version)
             if route.interruptible:
                 return await route.handler(call)
-            return await asyncio.shield(asyncio.ensure_future(route.handler(call)))
+            return await asyncio.shield(self._begun(route.handler(call)))
         except asyncio.CancelledError:
             raise
         except ConnectionError:
@@ -82,6 +83,13 @@ class Router:
                 failures.message_of(error)
                 raise ConnectionAbortedError("the stream broke off") from error
             return responses.message(failures.status_of(error), failures.message_of(error))
+
+    def _begun(self, work: Awaitable[web.StreamResponse]) -> "asyncio.Future[web.StreamResponse]":
+        """Begin work that goes on without its client; the event loop alone would not keep it alive."""
+        task = asyncio.ensure_future(work)
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return task
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         segments = path.split("/", 2)
