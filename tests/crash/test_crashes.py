@@ -41,6 +41,17 @@ def test_containers_outlive_a_killed_engine(engine: EngineProcess) -> None:
     again.stop(timeout=0)
 
 
+def test_containers_outlive_an_engine_that_ends_cleanly(engine: EngineProcess) -> None:
+    container = engine.client.containers.run("busybox", ["sleep", "60"], detach=True, name="staying")
+    container.reload()
+    assert engine.stop() == 0
+    assert not engine.socket.exists()
+    assert engine.start() == "ready"
+    again = engine.client.containers.get("staying")
+    assert (again.status, again.attrs["State"]["Pid"]) == ("running", container.attrs["State"]["Pid"])
+    assert again.attrs["NetworkSettings"]["IPAddress"] == container.attrs["NetworkSettings"]["IPAddress"]
+
+
 def test_an_exit_while_no_engine_ran(engine: EngineProcess) -> None:
     container = engine.client.containers.run(
         "busybox", ["sh", "-c", "read x; exit 9"], detach=True, stdin_open=True, name="reader"
