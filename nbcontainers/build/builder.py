@@ -15,6 +15,7 @@ from nbcontainers.build import cache, copying
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.copying import CopyTask
 from nbcontainers.build.events import (
+    BuildError,
     BuildEvent,
     BuildOptions,
     Built,
@@ -306,6 +307,8 @@ class _Build:
                 root_fd = open_rootfs(rootfs)
                 try:
                     await asyncio.to_thread(copying.copy, task, paths, root_fd)
+                except OSError as error:
+                    raise BuildError(f"{instruction.keyword} failed: {error}") from error
                 finally:
                     os.close(root_fd)
                 await self._commit(stage, step_key, key, str(instruction))

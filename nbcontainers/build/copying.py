@@ -13,7 +13,6 @@ import os
 import posixpath
 import stat
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,8 +215,7 @@ def _copy_file(task: CopyTask, source: str, name: str, directory_fd: int, status
         target_fd = os.open(name, flags, 0o600, dir_fd=directory_fd)
         try:
             with open(source, "rb") as file:
-                for _ in _copy_range(file.fileno(), target_fd):
-                    pass
+                _copy_content(file.fileno(), target_fd)
         finally:
             os.close(target_fd)
     elif stat.S_ISFIFO(status.st_mode):
@@ -227,10 +225,11 @@ def _copy_file(task: CopyTask, source: str, name: str, directory_fd: int, status
     _own(task, name, directory_fd, status)
 
 
-def _copy_range(source_fd: int, target_fd: int) -> Iterator[int]:
-    """Have the kernel copy, sharing blocks where the file system can; ``copy_file_range(2)``."""
-    while copied := os.copy_file_range(source_fd, target_fd, 1 << 30):
-        yield copied
+def _copy_content(source_fd: int, target_fd: int) -> None:
+    """Have the kernel copy a file's content; ``sendfile(2)``."""
+    offset = 0
+    while copied := os.sendfile(target_fd, source_fd, offset, 1 << 30):
+        offset += copied
 
 
 def _own(task: CopyTask, name: str, directory_fd: int, status: os.stat_result) -> None:

@@ -1,0 +1,23 @@
+"""The command tree: ``%container …`` in a notebook and ``nbcontainers …`` in a terminal are the same.
+
+A command takes options in docker's grammar and returns a value — a DataFrame, a text, an exit code — which the
+notebook shows and assigns, and the terminal prints. What a command writes while it runs goes to the ``Face`` it was
+given.
+
+Reading order: ``face``, ``running`` (run and create), ``tree`` (the commands), ``terminal`` (printing).
+
+Example:
+    >>> invoke(["ps", "-a"], Face(connect()))
+"""
+
+from nbcontainers.cli.face import Face
+from nbcontainers.cli.tree import invoke
+
+__all__ = ["Face", "invoke", "main"]
+
+
+def main() -> None:
+    """Run the command that the process's arguments name, and end with its exit code."""
+    from nbcontainers.cli.terminal import main as run
+
+    run()

@@ -1,0 +1,16 @@
+"""What every face shares: finding or starting an engine, and its answers as DataFrames and plots.
+
+Only the Docker Engine API enters here, through docker-py, so everything works against this engine, Docker and Podman
+alike; what only this engine has (``/nbcontainers/v1``) is asked for where it is there.
+
+Reading order: ``connect``, ``extension``, ``tables``, ``history``, ``plots``, ``doctor``.
+
+Example:
+    >>> client = connect()
+    >>> tables.containers(client, all=True)
+"""
+
+from nbcontainers.client.connect import connect
+from nbcontainers.client.doctor import doctor
+
+__all__ = ["connect", "doctor"]

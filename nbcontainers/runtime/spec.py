@@ -168,7 +168,7 @@ class Rootfs(TypedDict):
 
 
 class Request(TypedDict):
-    """What the launcher passes to a shim: one container. ``seccomp`` is the shim's to fill: the filter, as hex digits."""
+    """What the launcher passes to a shim: one container. ``seccomp`` is for the shim to fill, in hex digits."""
 
     id: str
     directory: str

@@ -1,0 +1,56 @@
+"""Where a command's output goes, and its input comes from: a terminal, a notebook cell, a test."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from docker import DockerClient
+
+from nbcontainers.client import connect
+
+Write = Callable[[bytes], object]
+
+
+def _stdout(data: bytes) -> None:
+    sys.stdout.write(data.decode(errors="replace"))
+    sys.stdout.flush()
+
+
+def _stderr(data: bytes) -> None:
+    sys.stderr.write(data.decode(errors="replace"))
+    sys.stderr.flush()
+
+
+@dataclass(slots=True, kw_only=True)
+class Face:
+    """One place that commands are given.
+
+    Args:
+        url: The engine, as ``connect`` takes it; None for this user's own.
+        stdin: What the command's container reads, or None for nothing.
+        out: Takes a container's standard output.
+        err: Takes its standard error, and remarks.
+        build_events: Takes the messages of a build as they come; by default they are printed.
+    """
+
+    url: str | None = None
+    stdin: bytes | None = None
+    out: Write = _stdout
+    err: Write = _stderr
+    build_events: Callable[[dict[str, Any]], object] | None = None
+    _client: DockerClient | None = field(default=None, repr=False)
+
+    @property
+    def client(self) -> DockerClient:
+        """The engine, connected to when it is first needed."""
+        if self._client is None:
+            self._client = connect(self.url)
+        return self._client
+
+    def use(self, url: str | None) -> None:
+        """Speak to another engine from now on."""
+        client = connect(url)
+        if self._client is not None:
+            self._client.close()
+        self._client, self.url = client, url

@@ -1,0 +1,101 @@
+"""Finding an engine, and starting one when there is none.
+
+The order is: an explicit url; ``$NBCONTAINERS_HOST``; the engine of this user that runs already; a new one, started in
+the background, which outlives the process that has started it. Docker's own daemon is used when asked for by name.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+
+import docker
+import docker.errors
+from docker import DockerClient
+
+from nbcontainers.errors import Unavailable
+from nbcontainers.paths import default_run, default_socket
+
+HOST_VARIABLE = "NBCONTAINERS_HOST"
+DOCKER = "docker"
+_TIMEOUT_SECONDS = 3600
+
+
+def connect(url: str | None = None) -> DockerClient:
+    """Return a client of an engine.
+
+    Args:
+        url: ``unix:///path`` or ``tcp://host:port``; ``docker`` for the daemon that ``$DOCKER_HOST`` or Docker's
+            current context names; None to find or start this user's engine.
+
+    Raises:
+        Unavailable: No engine answers, or none can be started; the message says why.
+    """
+    if url == DOCKER:
+        client = docker.from_env(timeout=_TIMEOUT_SECONDS)
+        client.ping()
+        return client
+    url = url or os.environ.get(HOST_VARIABLE)
+    if url:
+        return _open(url)
+    own = f"unix://{default_socket()}"
+    try:
+        return _open(own)
+    except Unavailable:
+        start_engine()
+        return _open(own)
+
+
+def _open(url: str) -> DockerClient:
+    client: DockerClient | None = None
+    try:
+        client = DockerClient(base_url=url, version="auto", timeout=_TIMEOUT_SECONDS)
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        if client is not None:
+            client.close()
+        raise Unavailable("the engine", f"'{url}' does not answer ({error})", "start it: nbcontainers serve") from error
+    return client
+
+
+def start_engine() -> None:
+    """Start this user's engine in the background, and return when it answers; a running one is left as it is.
+
+    Raises:
+        Unavailable: It could not start; the message is its own.
+    """
+    run = default_run()
+    os.makedirs(run, mode=0o700, exist_ok=True)
+    # Two notebooks may start at the same moment: one starts the engine, the other finds it running.
+    lock_fd = os.open(os.path.join(run, "start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        try:
+            _open(f"unix://{default_socket()}").close()
+        except Unavailable:
+            _spawn(run)
+    finally:
+        os.close(lock_fd)
+
+
+def _spawn(run: str) -> None:
+    """Start an engine detached from this process, and wait for its first word."""
+    read_fd, write_fd = os.pipe()
+    with open(os.path.join(run, "engine.log"), "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nbcontainers.api", "serve", "--ready-fd", str(write_fd)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            pass_fds=(write_fd,),
+            start_new_session=True,
+        )
+    os.close(write_fd)
+    with os.fdopen(read_fd) as ready:
+        said = ready.readline().strip()
+    if said != "ready":
+        process.wait()
+        raise Unavailable("the engine", said or f"it ended at once, see '{log.name}'", "run: nbcontainers doctor")
+    # The engine is meant to outlive us: nobody waits for it, and that is no oversight.
+    process.returncode = 0

@@ -1,0 +1,242 @@
+"""The engine's answers as DataFrames: typed columns, and a friendly look in a notebook.
+
+Times are UTC timestamps, sizes are bytes as integers, shares are percent as floats; only the HTML rounds them.
+"""
+
+import html
+import math
+import struct
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from docker import DockerClient
+
+from nbcontainers.client import extension
+
+_FRAME = struct.Struct("<qBI")
+_STREAMS = pd.CategoricalDtype(["stdout", "stderr"])
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_STATE_COLOURS = {"running": "#2e9e5b", "paused": "#c08a00", "exited": "#888", "created": "#4a7fc1", "dead": "#c0392b"}
+
+
+class Table(pd.DataFrame):
+    """A DataFrame that shows sizes, percent and states for people; its values stay what they are."""
+
+    @property
+    def _constructor(self) -> type["Table"]:
+        return Table
+
+    def _repr_html_(self) -> str | None:
+        formatters: dict[str, Any] = {}
+        for name in map(str, self.columns):
+            if name.endswith("_bytes") or name == "size":
+                formatters[name] = human_bytes
+            elif name.endswith("_percent"):
+                formatters[name] = "{:.1f}%".format
+            elif name == "state":
+                formatters[name] = _dot
+            elif name == "id":
+                formatters[name] = _short
+            elif isinstance(self[name].dtype, pd.DatetimeTZDtype):
+                formatters[name] = _when
+            elif self[name].dtype == object:
+                formatters[name] = _escaped
+        return str(pd.DataFrame(self).to_html(formatters=formatters, escape=False, max_rows=60, border=0))
+
+
+def human_bytes(value: float) -> str:
+    """Return a number of bytes as people read it: ``1.5 MB``; decimal units, as in Docker."""
+    if math.isnan(value):
+        return ""
+    size, unit = float(value), 0
+    while abs(size) >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.0f} B" if unit == 0 else f"{size:.3g} {_UNITS[unit]}"
+
+
+def _escaped(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _dot(state: str) -> str:
+    return f'<span style="color:{_STATE_COLOURS.get(state, "#888")}">●</span> {state}'
+
+
+def _short(identifier: str) -> str:
+    return f"<code>{identifier.removeprefix('sha256:')[:12]}</code>"
+
+
+def _when(time: pd.Timestamp) -> str:
+    return "" if pd.isna(time) else time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _table(rows: list[dict[str, object]], types: dict[str, str]) -> Table:
+    """Make a table with all columns and their types, whether or not there are rows."""
+    frame = pd.DataFrame(rows, columns=list(types))
+    for name, kind in types.items():
+        if kind == "time":
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        else:
+            frame[name] = frame[name].astype(kind)  # type: ignore[call-overload]
+    return Table(frame)
+
+
+def containers(
+    client: DockerClient, *, all: bool = False, filters: dict[str, list[str]] | None = None, limit: int = -1
+) -> Table:
+    """Return containers.
+
+    Args:
+        client: The engine.
+        all: Those that do not run, too.
+        filters: Docker's filters, such as ``{"name": ["web"]}``.
+        limit: At most so many, the newest; -1 for all.
+
+    Returns:
+        Columns id, name, image, command, state, status (text), created (UTC timestamp), ports (text).
+    """
+    rows = [
+        {
+            "id": row["Id"],
+            "name": (row["Names"] or ["/"])[0].lstrip("/"),
+            "image": row["Image"],
+            "command": row["Command"],
+            "state": row["State"],
+            "status": row["Status"],
+            "created": pd.Timestamp(row["Created"], unit="s", tz="UTC"),
+            "ports": ", ".join(_port(port) for port in row.get("Ports") or []),
+        }
+        for row in client.api.containers(all=all, filters=filters or {}, limit=limit)
+    ]
+    types = dict.fromkeys(("id", "name", "image", "command", "state", "status"), "object")
+    return _table(rows, {**types, "created": "time", "ports": "object"})
+
+
+def _port(port: dict[str, Any]) -> str:
+    inside = f"{port['PrivatePort']}/{port['Type']}"
+    return f"{port.get('IP', '')}:{port['PublicPort']}→{inside}" if "PublicPort" in port else inside
+
+
+def images(client: DockerClient, *, all: bool = False, name: str | None = None) -> Table:
+    """Return images, one row per reference.
+
+    Returns:
+        Columns id, repository, tag, created (UTC timestamp), size (bytes).
+    """
+    rows: list[dict[str, object]] = []
+    for image in client.api.images(name=name, all=all):
+        for reference in image["RepoTags"] or ["<none>:<none>"]:
+            repository, _, tag = reference.rpartition(":")
+            rows.append(
+                {
+                    "id": image["Id"],
+                    "repository": repository,
+                    "tag": tag,
+                    "created": pd.Timestamp(image["Created"], unit="s", tz="UTC"),
+                    "size": image["Size"],
+                }
+            )
+    types = {"id": "object", "repository": "object", "tag": "object", "created": "time", "size": "int64"}
+    return _table(rows, types)
+
+
+def image_history(client: DockerClient, name: str) -> Table:
+    """Return how an image came about, the newest step first.
+
+    Returns:
+        Columns id, created (UTC timestamp), created_by, size (bytes), comment.
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "id": row["Id"],
+            "created": pd.Timestamp(row["Created"], unit="s", tz="UTC"),
+            "created_by": row["CreatedBy"],
+            "size": row["Size"],
+            "comment": row["Comment"],
+        }
+        for row in client.api.history(name)
+    ]
+    types = {"id": "object", "created": "time", "created_by": "object", "size": "int64", "comment": "object"}
+    return _table(rows, types)
+
+
+def logs(
+    client: DockerClient, container: str, *, tail: int | None = None, since: str | None = None, until: str | None = None
+) -> Table:
+    """Return a container's output, one row per line.
+
+    Returns:
+        Columns time (UTC timestamp, nanoseconds), stream (category: stdout, stderr), line (text).
+    """
+    query: dict[str, object] = {
+        name: value for name, value in (("tail", tail), ("since", since), ("until", until)) if value is not None
+    }
+    if extension.is_ours(client):
+        identifier = client.api.inspect_container(container)["Id"]
+        return _lines_of_frames(extension.get_bytes(client, f"/containers/{identifier}/logs/columns", **query))
+    return _lines_of_docker(client, container, query)
+
+
+def _lines_of_frames(data: bytes) -> Table:
+    """Split this engine's frames into lines: a line has the time of the frame that it begins in."""
+    rests: dict[int, tuple[int, bytes]] = {}
+    lines: list[bytes] = []
+    times: list[tuple[int, int, int]] = []  # time, stream, number of lines
+    position, end = 0, len(data)
+    while position < end:
+        ns, stream, size = _FRAME.unpack_from(data, position)
+        position += _FRAME.size
+        chunk = data[position : position + size]
+        position += size
+        if stream in rests:
+            begun_ns, rest = rests.pop(stream)
+            first, newline, chunk = chunk.partition(b"\n")
+            if not newline:
+                rests[stream] = (begun_ns, rest + first)
+                continue
+            lines.append(rest + first)
+            times.append((begun_ns, stream, 1))
+        found = chunk.split(b"\n")
+        if found[-1]:
+            rests[stream] = (ns, found[-1])
+        found.pop()
+        if found:
+            lines += found
+            times.append((ns, stream, len(found)))
+    for stream, (ns, rest) in rests.items():
+        lines.append(rest)
+        times.append((ns, stream, 1))
+    return _log_table(lines, times)
+
+
+def _log_table(lines: list[bytes], times: list[tuple[int, int, int]]) -> Table:
+    # One decoding for all lines is much cheaper than one each; no line holds a line feed.
+    texts = b"\n".join(lines).decode(errors="replace").split("\n") if lines else []
+    table = np.array(times, dtype=np.int64).reshape(-1, 3)
+    stamps = np.repeat(table[:, 0], table[:, 2])
+    codes = np.repeat(table[:, 1] - 1, table[:, 2]).astype(np.int8)
+    frame = pd.DataFrame(
+        {
+            "time": pd.DatetimeIndex(stamps.view("M8[ns]")).tz_localize("UTC"),
+            "stream": pd.Categorical.from_codes(codes, dtype=_STREAMS),
+            "line": pd.Series(np.array(texts, dtype=object), dtype="object"),
+        }
+    )
+    return Table(frame)
+
+
+def _lines_of_docker(client: DockerClient, container: str, query: dict[str, object]) -> Table:
+    """Ask a Docker daemon for both streams, one after the other, with Docker's own stamps."""
+    tail = query.pop("tail", "all")
+    lines: list[bytes] = []
+    times: list[tuple[int, int, int]] = []
+    for number, stream in ((1, "stdout"), (2, "stderr")):
+        text = client.api.logs(
+            container, stdout=stream == "stdout", stderr=stream == "stderr", timestamps=True, tail=tail, **query
+        )
+        for line in text.splitlines():
+            stamp, _, rest = line.partition(b" ")
+            lines.append(rest)
+            times.append((pd.Timestamp(stamp.decode()).value, number, 1))
+    return Table(_log_table(lines, times).sort_values("time", kind="stable").reset_index(drop=True))

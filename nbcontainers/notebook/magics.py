@@ -1,0 +1,129 @@
+"""The magics. They parse and show; the command tree works."""
+
+import shlex
+import sys
+from typing import Any
+
+import click
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
+from traitlets import Bool, Unicode
+
+from nbcontainers.cli import Face, invoke
+from nbcontainers.cli.tree import ExitCode, build_image
+from nbcontainers.notebook import failures
+from nbcontainers.notebook.cards import ImageCard
+from nbcontainers.notebook.progress import BuildProgress
+
+
+class Text(str):
+    """A text that a notebook shows without quotes, such as the id of a container."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+
+@magics_class
+class ContainerMagics(Magics):
+    """``%container``, ``%%container`` and ``%%dockerfile``; configured by ``%config ContainerMagics``."""
+
+    host = Unicode("", help="The engine to speak to; empty for this user's own.").tag(config=True)
+    show_exit_code = Bool(True, help="Say how a foreground container ended when it did not end well.").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell=shell)
+        self.face = Face(url=self.host or None)
+
+    @line_cell_magic
+    def container(self, line: str, cell: str | None = None) -> Any:
+        """Give a command in docker's grammar: ``%container run --rm host echo hello``.
+
+        As a cell magic the cell is the container's standard input. ``$name`` and ``{expression}`` are Python's.
+        """
+        words = _words(line)
+        self.face.stdin = None if cell is None else cell.encode()
+        progress = BuildProgress() if words[:1] == ["build"] or words[:2] == ["image", "build"] else None
+        self.face.build_events = progress
+        with failures.explained():
+            try:
+                value = invoke(words, self.face)
+            except KeyboardInterrupt:
+                sys.stderr.write("interrupted: the container was stopped\n")
+                return None
+            finally:
+                if progress is not None:
+                    progress.close()
+            return self._shown(value, built=progress is not None)
+
+    def _shown(self, value: Any, *, built: bool) -> Any:
+        if isinstance(value, ExitCode):
+            if value and self.show_exit_code:
+                sys.stderr.write(f"exit code {int(value)}{_meaning(value)}\n")
+            return None if value == 0 else int(value)
+        if built:
+            return ImageCard(self.face.client, value)
+        return Text(value) if isinstance(value, str) else value
+
+    @cell_magic
+    def dockerfile(self, line: str, cell: str) -> Any:
+        """Build an image from the cell: ``%%dockerfile -t hello:1``.
+
+        Options: -t NAME, --build-arg NAME=value, --target STAGE, --no-cache, --pull, --network MODE, -o VARIABLE (where
+        to put the image's card), and the context's folder, by default the notebook's.
+        """
+        with failures.explained():
+            options = _dockerfile_options(line)
+            variable = options.pop("output")
+            progress = BuildProgress()
+            self.face.build_events = progress
+            try:
+                image = build_image(self.face, cell, options.pop("context"), **options)
+            finally:
+                progress.close()
+            card = ImageCard(self.face.client, image)
+            if variable and self.shell is not None:
+                self.shell.user_ns[variable] = card
+            return card
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return list(shlex.split(line))
+    except ValueError as error:
+        raise UsageError(f"cannot read '{line}': {str(error).lower()}") from None
+
+
+@click.command(add_help_option=False)
+@click.option("-t", "--tag", "tags", multiple=True)
+@click.option("--build-arg", "buildargs", multiple=True)
+@click.option("--target", default=None)
+@click.option("--no-cache", is_flag=True)
+@click.option("--pull", is_flag=True)
+@click.option("--label", "labels", multiple=True)
+@click.option("--network", default=None)
+@click.option("-o", "--output", default=None)
+@click.argument("context", type=click.Path(exists=True, file_okay=False), default=".")
+def _parse_dockerfile(**options: Any) -> dict[str, Any]:
+    return options
+
+
+def _dockerfile_options(line: str) -> dict[str, Any]:
+    words = _words(line)
+    options: dict[str, Any] = _parse_dockerfile.main(args=words, prog_name="%%dockerfile", standalone_mode=False)
+    return options
+
+
+def _meaning(code: int) -> str:
+    """Return what an exit code says, where it says something by itself."""
+    meanings = {
+        125: "the container could not be started",
+        126: "the program cannot be executed",
+        127: "no such program",
+    }
+    if code in meanings:
+        return f": {meanings[code]}"
+    if code == 137:
+        return ": killed (SIGKILL), perhaps because memory ran out"
+    return f": ended by signal {code - 128}" if 128 < code < 160 else ""
