@@ -5,9 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from docker import DockerClient
-
-from nbcontainers.client import connect
+from nbcontainers.client import Client, connect
 
 Write = Callable[[bytes], object]
 
@@ -39,10 +37,10 @@ class Face:
     out: Write = _stdout
     err: Write = _stderr
     build_events: Callable[[dict[str, Any]], object] | None = None
-    _client: DockerClient | None = field(default=None, repr=False)
+    _client: Client | None = field(default=None, repr=False)
 
     @property
-    def client(self) -> DockerClient:
+    def client(self) -> Client:
         """The engine, connected to when it is first needed."""
         if self._client is None:
             self._client = connect(self.url)

@@ -224,9 +224,10 @@ def run_attached(face: Face, container: str) -> int:
     api = face.client.api
     inspected = api.inspect_container(container)
     tty = inspected["Config"]["Tty"]
-    output = api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=not tty)
+    attached = face.client.another()
+    output = attached.api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=not tty)
     ended = _Waiter(face, container)
-    feeder = _feed(face, container) if face.stdin is not None else None
+    feeder = _Feeder(face, container) if face.stdin is not None else None
     try:
         api.start(container)
         for piece in output:
@@ -241,7 +242,8 @@ def run_attached(face: Face, container: str) -> int:
         raise
     finally:
         if feeder is not None:
-            feeder.join(timeout=1)
+            feeder.close()
+        attached.close()
 
 
 class _Waiter:
@@ -264,18 +266,26 @@ class _Waiter:
         return int(self._answer["StatusCode"])
 
 
-def _feed(face: Face, container: str) -> threading.Thread:
-    """Send the face's input to a container, from a thread, and close it."""
-    socket = face.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
-    raw = getattr(socket, "_sock", socket)
+class _Feeder:
+    """Sends the face's input to a container from a thread, and closes it there."""
 
-    def send() -> None:
+    def __init__(self, face: Face, container: str) -> None:
+        self._client = face.client.another()
+        self._data = face.stdin or b""
+        self._socket = self._client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    def _send(self) -> None:
+        raw = getattr(self._socket, "_sock", self._socket)
         try:
-            raw.sendall(face.stdin or b"")
+            raw.sendall(self._data)
             raw.shutdown(1)
         except OSError:
             return  # the container has ended before it read everything
 
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    return thread
+    def close(self) -> None:
+        """Let go of the container's input."""
+        self._thread.join(timeout=1)
+        self._socket.close()
+        self._client.close()

@@ -10,7 +10,7 @@ Example:
     >>> tables.containers(client, all=True)
 """
 
-from nbcontainers.client.connect import connect
+from nbcontainers.client.connect import Client, connect
 from nbcontainers.client.doctor import doctor
 
-__all__ = ["connect", "doctor"]
+__all__ = ["Client", "connect", "doctor"]

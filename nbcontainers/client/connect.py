@@ -8,8 +8,8 @@ import fcntl
 import os
 import subprocess
 import sys
+from typing import cast
 
-import docker
 import docker.errors
 from docker import DockerClient
 
@@ -21,7 +21,25 @@ DOCKER = "docker"
 _TIMEOUT_SECONDS = 3600
 
 
-def connect(url: str | None = None) -> DockerClient:
+class Client(DockerClient):
+    """docker-py's client, which knows the address it was made for."""
+
+    address: str = DOCKER
+
+    def another(self) -> "Client":
+        """Return a second client of the same engine, with connections of its own.
+
+        A connection that was upgraded to a raw stream (attach) must not share a pool with others: docker-py's HTTP
+        library takes it for idle, and would send the next request into the container's standard input.
+        """
+        if self.address == DOCKER:
+            return cast("Client", Client.from_env(timeout=_TIMEOUT_SECONDS, version=self.api._version))
+        client = Client(base_url=self.address, version=self.api._version, timeout=_TIMEOUT_SECONDS)
+        client.address = self.address
+        return client
+
+
+def connect(url: str | None = None) -> Client:
     """Return a client of an engine.
 
     Args:
@@ -32,7 +50,7 @@ def connect(url: str | None = None) -> DockerClient:
         Unavailable: No engine answers, or none can be started; the message says why.
     """
     if url == DOCKER:
-        client = docker.from_env(timeout=_TIMEOUT_SECONDS)
+        client = cast("Client", Client.from_env(timeout=_TIMEOUT_SECONDS))
         client.ping()
         return client
     url = url or os.environ.get(HOST_VARIABLE)
@@ -46,10 +64,11 @@ def connect(url: str | None = None) -> DockerClient:
         return _open(own)
 
 
-def _open(url: str) -> DockerClient:
-    client: DockerClient | None = None
+def _open(url: str) -> Client:
+    client: Client | None = None
     try:
-        client = DockerClient(base_url=url, version="auto", timeout=_TIMEOUT_SECONDS)
+        client = Client(base_url=url, version="auto", timeout=_TIMEOUT_SECONDS)
+        client.address = url
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         if client is not None:
