@@ -20,7 +20,7 @@ lint: .stamp-venv
 	$(BIN)/lint-imports
 
 bench: setup .stamp-peers
-	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python -W ignore -m benchmarks.compare
 
 setup: .stamp-apt .stamp-venv
 

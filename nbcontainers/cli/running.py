@@ -226,7 +226,8 @@ def run_attached(face: Face, container: str) -> int:
     tty = inspected["Config"]["Tty"]
     attached = face.client.another()
     output = attached.api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=not tty)
-    ended = _Waiter(face, container)
+    # Who asked for removal finds the container gone when the command returns, as with docker.
+    ended = _Waiter(face, container, "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit")
     feeder = _Feeder(face, container) if face.stdin is not None else None
     try:
         api.start(container)
@@ -247,17 +248,17 @@ def run_attached(face: Face, container: str) -> int:
 
 
 class _Waiter:
-    """Waits for the next exit of a container from before it is started, so that none is missed."""
+    """Waits for a container's end from before it is started, so that it is not missed."""
 
-    def __init__(self, face: Face, container: str) -> None:
+    def __init__(self, face: Face, container: str, condition: str) -> None:
         self._answer: Json = {}
         self._client = face.client
-        self._thread = threading.Thread(target=self._wait, args=(container,), daemon=True)
+        self._thread = threading.Thread(target=self._wait, args=(container, condition), daemon=True)
         self._thread.start()
 
-    def _wait(self, container: str) -> None:
+    def _wait(self, container: str, condition: str) -> None:
         try:
-            self._answer = self._client.api.wait(container, condition="next-exit")
+            self._answer = self._client.api.wait(container, condition=condition)
         except Exception:
             self._answer = {"StatusCode": 125}  # the start has failed, and says why itself
 

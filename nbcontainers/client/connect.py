@@ -21,7 +21,7 @@ DOCKER = "docker"
 _TIMEOUT_SECONDS = 3600
 
 
-class Client(DockerClient):
+class Client(DockerClient):  # type: ignore[misc]
     """docker-py's client, which knows the address it was made for."""
 
     address: str = DOCKER

@@ -40,7 +40,7 @@ class Table(pd.DataFrame):
                 formatters[name] = _short
             elif isinstance(self[name].dtype, pd.DatetimeTZDtype):
                 formatters[name] = _when
-            elif self[name].dtype == object:
+            elif not pd.api.types.is_numeric_dtype(self[name]):
                 formatters[name] = _escaped
         return str(pd.DataFrame(self).to_html(formatters=formatters, escape=False, max_rows=60, border=0))
 

@@ -1,0 +1,193 @@
+"""Compares engines through docker-py, side by side in one run: ``compare.py ours=unix://… dockerd=unix://…``.
+
+Without arguments it starts an engine of ours and a private dockerd, and stops both. The table of issue 2.
+"""
+
+import contextlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from tests.busybox import root_file_system
+from tests.engine_process import running_engine
+
+Case = Callable[[Any], float]
+PAUSE_SECONDS = 0.1
+LINES = 2_000_000
+LINES_BACK = 200_000
+
+
+def _median(act: Callable[[], object], times: int) -> float:
+    """Return the median of several runs, in milliseconds; a pause between them lets background work end."""
+    taken = []
+    for _ in range(times):
+        time.sleep(PAUSE_SECONDS)
+        taken.append(_milliseconds(act))
+    return statistics.median(taken)
+
+
+def _milliseconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return (time.perf_counter() - began) * 1000
+
+
+def run_bridge(client: Any) -> float:
+    """``containers.run("busybox", "true", remove=True)`` on the bridge, ms."""
+    return _median(lambda: client.containers.run("busybox", "true", remove=True), 11)
+
+
+def run_none(client: Any) -> float:
+    """The same without a network, ms."""
+    return _median(lambda: client.containers.run("busybox", "true", remove=True, network_mode="none"), 11)
+
+
+def burst(client: Any) -> float:
+    """30 detached starts from 8 threads, ms per container."""
+    started: list[Any] = []
+
+    def start(_: int) -> None:
+        started.append(client.containers.run("busybox", ["sleep", "600"], detach=True, network_mode="none"))
+
+    def all_of_them() -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(start, range(30)))
+
+    taken = _milliseconds(all_of_them) / 30
+    for container in started:
+        container.remove(force=True)
+    return taken
+
+
+def _dockerfile(tag: str) -> bytes:
+    return ("FROM busybox\n" + "".join(f"RUN echo {tag} {number}\n" for number in range(10))).encode()
+
+
+def _build(client: Any, text: bytes, **options: object) -> None:
+    import io
+
+    client.images.build(fileobj=io.BytesIO(text), rm=True, **options)
+
+
+def build(client: Any) -> float:
+    """10 RUN steps without cache, ms per step."""
+    return _median(lambda: _build(client, _dockerfile("x"), nocache=True), 3) / 10
+
+
+def build_cached(client: Any) -> float:
+    """The same, cached, ms for the whole build."""
+    _build(client, _dockerfile("cached"))
+    return _median(lambda: _build(client, _dockerfile("cached")), 7)
+
+
+def log_in(client: Any) -> float:
+    """Lines through the log, million lines a second."""
+    program = f"yes 'a line of output, neither long nor short' | head -n {LINES}"
+
+    def run() -> None:
+        container = client.containers.run("busybox", ["sh", "-c", program], detach=True, network_mode="none")
+        container.wait()
+        container.remove()
+
+    return LINES / _milliseconds(run) / 1000
+
+
+def log_out(client: Any) -> float:
+    """Stamped lines read back, million lines a second."""
+    program = f"yes 'a line of output, neither long nor short' | head -n {LINES_BACK}"
+    container = client.containers.run("busybox", ["sh", "-c", program], detach=True, network_mode="none")
+    container.wait()
+    read = [0]
+
+    def logs() -> None:
+        read[0] = container.logs(timestamps=True).count(b"\n")
+
+    taken = _median(logs, 3)
+    container.remove()
+    if read[0] != LINES_BACK:
+        raise ValueError(f"{read[0]} lines came back of {LINES_BACK}")
+    return LINES_BACK / taken / 1000
+
+
+CASES: list[tuple[str, str, Case, bool]] = [
+    ("run true, bridge", "ms", run_bridge, False),
+    ("run true, no network", "ms", run_none, False),
+    ("burst, per container", "ms", burst, False),
+    ("RUN step, no cache", "ms", build, False),
+    ("10 RUN steps, cached", "ms", build_cached, False),
+    ("log in", "M lines/s", log_in, True),
+    ("log out, stamped", "M lines/s", log_out, True),
+]
+
+
+@contextlib.contextmanager
+def private_dockerd() -> Iterator[str]:
+    """Start a dockerd with directories, a socket and a bridge of its own; yields its url."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        place, bridge = Path(name), "nbcbench0"
+        subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+        subprocess.run(["ip", "address", "add", "172.29.255.1/24", "dev", bridge], check=True)
+        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
+        options = ["--data-root", place / "data", "--exec-root", place / "exec", "--pidfile", place / "pid"]
+        command = [
+            "dockerd",
+            *map(str, options),
+            "--host",
+            f"unix://{place}/docker.sock",
+            "--bridge",
+            bridge,
+            "--iptables=false",
+        ]
+        with (place / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as daemon:
+            try:
+                _wait_for(place / "docker.sock", daemon)
+                yield f"unix://{place}/docker.sock"
+            finally:
+                daemon.terminate()
+                daemon.wait(30)
+                subprocess.run(["ip", "link", "delete", bridge], check=True)
+
+
+def _wait_for(socket: Path, daemon: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(docker.errors.DockerException):
+            docker.DockerClient(base_url=f"unix://{socket}").ping()
+            return
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"dockerd did not start: {(socket.parent / 'log').read_text()[-2000:]}")
+        time.sleep(0.1)
+
+
+def compare(engines: dict[str, str]) -> None:
+    """Run every case on every engine and print a row for each."""
+    clients: dict[str, Any] = {name: docker.DockerClient(base_url=url, timeout=600) for name, url in engines.items()}
+    for client in clients.values():
+        client.api.import_image_from_data(root_file_system(), repository="busybox", tag="latest")
+    print(f"{'case':24}" + "".join(f"{name:>14}" for name in engines) + "   ratio")
+    for title, unit, case, more_is_better in CASES:
+        values = [case(client) for client in clients.values()]
+        ratio = values[0] / values[-1] if more_is_better else values[-1] / values[0]
+        print(f"{title:24}" + "".join(f"{value:>14.2f}" for value in values) + f"   {ratio:.1f}×  {unit}", flush=True)
+
+
+def main() -> None:
+    """Compare the engines named on the command line, or ours with dockerd."""
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    if given:
+        compare(given)
+        return
+    with running_engine() as ours, private_dockerd() as dockerd:
+        compare({"nbcontainers": ours.url, "dockerd": dockerd})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+import os
+import subprocess
+import sys
+
+import click
+import docker.errors
+import pandas as pd
+import pytest
+
+from nbcontainers.cli import invoke
+from nbcontainers.cli.running import Size
+from nbcontainers.errors import NotFound
+from tests.conftest import RecordingFace
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def test_run_passes_both_streams_on_and_returns_the_exit_code(face: RecordingFace) -> None:
+    assert invoke(["run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"], face) == 3
+    assert (face.written, face.remarks) == (b"out\n", b"err\n")
+    assert face.client.containers.list(all=True) == []
+
+
+def test_run_again_and_again_with_input(face: RecordingFace) -> None:
+    for number in range(5):
+        face.stdin = f"{number}\n".encode() * 1000
+        assert invoke(["run", "--rm", "busybox", "cat"], face) == 0
+    assert face.written == b"".join(f"{number}\n".encode() * 1000 for number in range(5))
+
+
+def test_limits_reach_the_container(face: RecordingFace) -> None:
+    name = invoke(["create", "-m", "64m", "--cpus", "0.5", "--pids-limit", "50", "-e", "A=b c", "busybox", "env"], face)
+    inspected = face.client.api.inspect_container(name)
+    limits = inspected["HostConfig"]
+    assert (limits["Memory"], limits["NanoCpus"], limits["PidsLimit"]) == (64 << 20, 5 * 10**8, 50)
+    assert "A=b c" in inspected["Config"]["Env"]
+
+
+def test_a_container_from_start_to_end(face: RecordingFace) -> None:
+    identifier = invoke(["run", "-d", "--name", "web", "busybox", "sleep", "600"], face)
+    table = invoke(["ps"], face)
+    assert list(table["id"]) == [identifier]
+    assert isinstance(table["created"].dtype, pd.DatetimeTZDtype)
+    assert invoke(["ps", "-q"], face) == identifier
+    assert invoke(["kill", "web"], face) == "web"
+    assert invoke(["wait", "web"], face) == 137
+    assert len(invoke(["ps"], face)) == 0
+    assert invoke(["ps", "-a"], face).loc[0, "state"] == "exited"
+    assert invoke(["rm", "web"], face) == "web"
+
+
+def test_images_can_be_tagged_listed_and_removed(face: RecordingFace) -> None:
+    assert invoke(["tag", "busybox", "other:1"], face) == "other:1"
+    images = invoke(["images"], face)
+    assert {"busybox", "other", "host"} <= set(images["repository"])
+    assert images["size"].dtype == "int64"
+    assert invoke(["rmi", "other:1"], face) == "other:1"
+    assert "other" not in set(invoke(["image", "ls"], face)["repository"])
+
+
+def test_wrong_words_are_refused_by_name(face: RecordingFace) -> None:
+    with pytest.raises(click.UsageError, match="--memry"):
+        invoke(["run", "--memry", "1", "busybox"], face)
+    with pytest.raises(click.UsageError, match="invalid size '12q'"):
+        invoke(["run", "-m", "12q", "busybox"], face)
+    with pytest.raises(docker.errors.ImageNotFound, match="no such image: nosuch"):
+        invoke(["run", "nosuch"], face)
+    with pytest.raises(NotFound, match="no such container or image: nothing"):
+        invoke(["inspect", "nothing"], face)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64m", 64 << 20), ("1g", 1 << 30), ("1.5k", 1536), ("7", 7), ("10MB", 10 << 20), ("-1", -1)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert Size().convert(text, None, None) == size
+
+
+def test_the_terminal_has_dockers_exit_codes(face: RecordingFace) -> None:
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        program = "from nbcontainers.cli import main; main()"
+        environment = {**os.environ, "NBCONTAINERS_HOST": str(face.url)}
+        command = [sys.executable, "-c", program, *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert run("run", "--rm", "busybox", "sh", "-c", "exit 4").returncode == 4
+    assert run("run", "--rm", "busybox", "nosuch").returncode == 125
+    refused = run("run", "--memry", "busybox")
+    assert refused.returncode == 125
+    assert "--memry" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "busybox" in run("images").stdout

@@ -1,0 +1,46 @@
+"""One engine for the tests of the faces."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from nbcontainers.cli import Face
+from tests.busybox import BUSYBOX, root_file_system
+from tests.engine_process import EngineProcess, running_engine
+
+
+@pytest.fixture(scope="session")
+def faces_engine() -> Iterator[EngineProcess]:
+    """An engine with the image busybox, its own, for cells and commands."""
+    if os.geteuid() != 0:
+        pytest.skip("the engine needs root")
+    if not BUSYBOX.exists():
+        pytest.skip("no /bin/busybox: apt install busybox-static")
+    with running_engine() as running:
+        running.client.api.import_image_from_data(root_file_system(), repository="busybox", tag="latest")
+        yield running
+
+
+class RecordingFace(Face):
+    """A face that keeps what is written to it."""
+
+    def __init__(self, url: str) -> None:
+        self.written = b""
+        self.remarks = b""
+        super().__init__(url=url, out=self._take_out, err=self._take_err)
+
+    def _take_out(self, data: bytes) -> None:
+        self.written += data
+
+    def _take_err(self, data: bytes) -> None:
+        self.remarks += data
+
+
+@pytest.fixture
+def face(faces_engine: EngineProcess) -> Iterator[RecordingFace]:
+    """A face on that engine; containers left by the test are removed after it."""
+    face = RecordingFace(faces_engine.url)
+    yield face
+    face.client.close()
+    faces_engine.remove_everything()
