@@ -126,12 +126,17 @@ class ShimConnection:
         if "exit" in message:
             self._ended(_status(message["exit"]))
         elif self._stdin:
-            self._stdin.pop(0).set_result(fds[0] if fds else -1)
+            question = self._stdin.pop(0)
+            if not question.done():
+                question.set_result(fds[0] if fds else -1)
+            elif fds:
+                os.close(fds[0])  # who asked has given up
 
     def _ended(self, status: ExitStatus | None) -> None:
         asyncio.get_running_loop().remove_reader(self._channel.fileno())
         for question in self._stdin:
-            question.set_result(-1)
+            if not question.done():
+                question.set_result(-1)
         self._stdin.clear()
         if self._exit is not None and not self._exit.done():
             self._exit.set_result(status)

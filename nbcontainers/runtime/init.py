@@ -152,6 +152,8 @@ def _enter_network(network: str, fds: list[int]) -> None:
     elif network == "none":
         namespaces.unshare(namespaces.CLONE_NEWNET)
         _raise_loopback()
+    elif network != "host":
+        raise InvalidArgument(f"unknown network '{network}': none, host and namespace are known")
 
 
 def _raise_loopback() -> None:
@@ -172,6 +174,7 @@ def _mount_root(root_fd: int, spec: Spec, bind_fds: list[int], trace: Trace) -> 
     first = [mount for mount in spec["mounts"] if mount["destination"] in ("/proc", "/dev", "/sys")]
     others = [mount for mount in spec["mounts"] if mount not in first and mount not in of_dev]
     for mount in first:
+        rootfs.refuse_link(mount["destination"])
         rootfs.attach_all(".", [mount], [])
         trace.step(f"mount {mount['destination']}")
     rootfs.make_devices(spec["linux"]["devices"])

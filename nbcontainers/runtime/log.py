@@ -14,6 +14,7 @@ and that frame's time is the line's.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -49,10 +50,10 @@ class Writer:
         self._open(self._number + 1)
 
     def _open(self, number: int) -> None:
-        self._number = number
-        self._size = 0
         path = f"{self._directory}/{number:08d}"
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._number = number
+        self._size = 0
 
     def write(self, stream: int, data: bytes, now_ns: int) -> None:
         """Append one frame.
@@ -61,14 +62,20 @@ class Writer:
             OSError: ENOSPC when the disk is full.
         """
         size = len(data)
-        os.writev(self._fd, (HEADER.pack(now_ns, size, stream), data, TRAILER.pack(size)))
-        self._size += size + OVERHEAD
+        written = os.writev(self._fd, (HEADER.pack(now_ns, size, stream), data, TRAILER.pack(size)))
+        if written != size + OVERHEAD:
+            # Half a frame would hide all that is written after it, once there is room again.
+            os.ftruncate(self._fd, self._size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._size += written
         if self._size >= self._segment_bytes:
             self._rotate()
 
     def _rotate(self) -> None:
-        os.close(self._fd)
+        # The new one first: should there be no room for it, the old one is still there to write to.
+        full_fd = self._fd
         self._open(self._number + 1)
+        os.close(full_fd)
         try:
             os.unlink(f"{self._directory}/{self._number - self._keep:08d}")
         except FileNotFoundError:
@@ -117,9 +124,12 @@ class Reader:
     def frames(self) -> Iterator[Frame]:
         """Yield what is there now; call again when more was written. ``END`` frames are among it."""
         while self._fd >= 0 or self._open_segment():
+            # Asked before reading: what is written between the two is then still read, and not skipped.
+            closed = any(number > self._number for number in segments(self._directory))
             yield from self._frames_of_segment()
-            if not self._next_segment():
+            if not closed:
                 return
+            self._next_segment()
 
     def _open_segment(self) -> bool:
         present = [number for number in segments(self._directory) if number >= self._number]
@@ -153,14 +163,11 @@ class Reader:
             if position == 0:
                 return
 
-    def _next_segment(self) -> bool:
-        """Go on to the next segment where there is one; else stay, for this one may still grow."""
-        if not any(number > self._number for number in segments(self._directory)):
-            return False
+    def _next_segment(self) -> None:
+        """Leave a segment that will not grow any more."""
         self.close()
         self._number += 1
         self._offset = 0
-        return True
 
     def close(self) -> None:
         """Close the segment that is open."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INLINE_BYTES = 64 << 10
-_MOST_FDS = 64
+_MOST_FDS = 253  # SCM_MAX_FD, unix(7)
 _INLINE, _MEMFD = b"I", b"M"
 
 Socket = socket.socket

@@ -35,6 +35,7 @@ _ATTRIBUTES = {
     "nodev": mounts.MOUNT_ATTR_NODEV,
     "noexec": mounts.MOUNT_ATTR_NOEXEC,
 }
+_BIND_OPTIONS = ("bind", "rbind", "rw", "suid", "dev", "exec", "private", "rprivate")
 _DEVICE_LINKS = (
     ("/proc/self/fd", "dev/fd"),
     ("/proc/self/fd/0", "dev/stdin"),
@@ -88,7 +89,8 @@ def open_host(hidden: list[str]) -> int:
     finally:
         os.close(fs_fd)
     try:
-        for path in (*HOST_HIDDEN, *hidden):
+        covered = tuple(f"{path}/" for path in HOST_HIDDEN)
+        for path in (*HOST_HIDDEN, *(path for path in hidden if not path.startswith(covered))):
             _mask(mask_fd, path)
         return overlay.open_overlay([f"/proc/self/fd/{mask_fd}", "/"])
     finally:
@@ -127,6 +129,9 @@ def open_bind(mount: Mount) -> int:
     fd = mounts.open_tree(mount["source"], mounts.OPEN_TREE_CLONE | (0x8000 if recursive else 0))
     attributes = 0
     for option in mount["options"]:
+        if option not in _ATTRIBUTES and option not in _BIND_OPTIONS:
+            os.close(fd)
+            raise InvalidArgument(f"unknown option '{option}' of the bind mount at '{mount['destination']}'")
         attributes |= _ATTRIBUTES.get(option, 0)
     if attributes:
         mounts.mount_setattr("", set_attributes=attributes, recursive=recursive, dir_fd=fd)
@@ -155,6 +160,23 @@ def attach_all(root: str, specified: list[Mount], bind_fds: list[int]) -> None:
                 _mount_kernel(root_fd, mount)
     finally:
         os.close(root_fd)
+
+
+def refuse_link(destination: str) -> None:
+    """Refuse an image in which /proc, /sys or /dev is a link, below the working directory.
+
+    The mount would follow the link, while the paths to mask and to make read-only would not be found behind it: the
+    container could write to ``/proc/sys/kernel/core_pattern``, and so run programs on the host.
+
+    Raises:
+        InvalidArgument: It is a link.
+    """
+    try:
+        status = os.lstat(destination.lstrip("/"))
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise InvalidArgument(f"'{destination}' is a link in the image: it must be a directory")
 
 
 def _attach_bind(root_fd: int, destination: str, source_fd: int) -> None:

@@ -142,7 +142,10 @@ class Shim:
         }
         self._write_identity()
         self._listen()
-        protocol.send(report, protocol.encode({"started": started}), [self._pidfd])
+        try:
+            protocol.send(report, protocol.encode({"started": started}), [self._pidfd])
+        except OSError:
+            pass  # the engine was killed meanwhile: the next one finds the container by its socket
 
     def _connect(self, request: Request, network_fds: list[int]) -> None:
         """Open what the child needs of the host, and hand it over."""
