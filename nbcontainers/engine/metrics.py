@@ -29,6 +29,7 @@ RING_SAMPLES = 3600
 YOUNG_SECONDS = 10.0
 YOUNG_INTERVAL_SECONDS = 0.1
 OLD_INTERVAL_SECONDS = 1.0
+FIRST_SAMPLE_SECONDS = 0.02  # soon, but not while the container is starting
 
 
 class _History:
@@ -136,7 +137,7 @@ class Metrics:
         """
         self._histories[container_id] = _History(cgroup, pid)
         if self._timer is None:
-            self._plan(YOUNG_INTERVAL_SECONDS)
+            self._plan(FIRST_SAMPLE_SECONDS)
 
     def _plan(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._sample_all)

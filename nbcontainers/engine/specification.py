@@ -182,7 +182,8 @@ def capability_set(add: tuple[str, ...], drop: tuple[str, ...]) -> list[str]:
     names = set(capabilities.NAMES if "ALL" in added else () if "ALL" in dropped else capabilities.DEFAULT)
     names |= added - {"ALL"}
     names -= dropped if "ALL" not in dropped or "ALL" in added else dropped - {"ALL"} - added
-    known = {name for name in names if capabilities.NUMBERS[name] <= capabilities.last_capability()}
+    last = capabilities.last_capability()
+    known = {name for name in names if capabilities.NUMBERS[name] <= last}
     return sorted(known, key=capabilities.NUMBERS.__getitem__)
 
 
