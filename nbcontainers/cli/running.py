@@ -14,7 +14,7 @@ _FACTORS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 4
 Json = dict[str, Any]
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """A number of bytes such as ``64m``."""
 
     name = "bytes"
@@ -31,7 +31,7 @@ class Size(click.ParamType):
         return int(float(match[1]) * _FACTORS[match[2].lower()])
 
 
-class Cpus(click.ParamType):
+class Cpus(click.ParamType[int]):
     """A number of processors such as ``0.5``, kept in billionths."""
 
     name = "number"

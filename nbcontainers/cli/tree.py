@@ -47,7 +47,7 @@ def invoke(arguments: list[str], face: Face) -> Any:
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_face
-def run(face: Face, image: str, command: tuple[str, ...], remove: bool, detach: bool, **options: Any) -> Any:
+def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detach: bool, **options: Any) -> Any:
     """Run a command in a new container."""
     stdin = face.stdin is not None and not detach
     config = running.configuration(image, command, options, remove=remove, attach=not detach, stdin=stdin)
@@ -63,7 +63,7 @@ def run(face: Face, image: str, command: tuple[str, ...], remove: bool, detach: 
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_face
-def create(face: Face, image: str, command: tuple[str, ...], **options: Any) -> str:
+def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> str:
     """Create a container without starting it, and return its id."""
     config = running.configuration(image, command, options, remove=False, attach=True, stdin=False)
     return running.create(face, config, options["name"])
@@ -271,7 +271,7 @@ def rename(face: Face, container: str, name: str) -> str:
 @click.option("--network", default=None, help="Network of RUN.")
 @click.argument("context", type=click.Path(exists=True, file_okay=False), default=".")
 @pass_face
-def build(face: Face, context: str, dockerfile: str | None, **options: Any) -> str:
+def build(face: Face, /, context: str, dockerfile: str | None, **options: Any) -> str:
     """Build an image from a Dockerfile, and return its id."""
     path = dockerfile or os.path.join(context, "Dockerfile")
     try:
