@@ -71,6 +71,9 @@ class Engine:
         self.launcher = Launcher(self.specification.cgroup_parent)
         containers = self._state.containers()
         found = await recovery.find(containers, self.specification)
+        # Before the launcher starts: its prepared groups belong to no container either.
+        kept = {container.id for container in containers}
+        await asyncio.to_thread(recovery.sweep, kept, self.specification, self.snapshots)
         await self.networks.start(recovery.leases(containers, found))
         undo.push_async_callback(self.networks.close, purge=False)
         await self.launcher.start()
@@ -89,8 +92,6 @@ class Engine:
             specification=self.specification,
         )
         await recovery.resume(self.lifecycle, containers, found)
-        kept = {container.id for container in self.lifecycle.containers.values()}
-        await asyncio.to_thread(recovery.sweep, kept, self.specification, self.snapshots)
 
     async def close(self) -> None:
         """End the engine; containers that run go on, and the next engine finds them."""

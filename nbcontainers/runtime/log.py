@@ -46,8 +46,10 @@ class Writer:
         self._keep = max(max_files, 2)
         self._segment_bytes = max(max_bytes if max_files > 1 else max_bytes // self._keep, 1 << 12)
         os.makedirs(self._directory, 0o700, exist_ok=True)
-        self._number = max(segments(directory), default=0)
-        self._open(self._number + 1)
+        present = segments(directory)
+        self._open(max(present, default=0) + 1)
+        if len(present) >= self._keep:
+            self._drop_surplus()
 
     def _open(self, number: int) -> None:
         path = f"{self._directory}/{number:08d}"
@@ -76,10 +78,18 @@ class Writer:
         full_fd = self._fd
         self._open(self._number + 1)
         os.close(full_fd)
-        try:
-            os.unlink(f"{self._directory}/{self._number - self._keep:08d}")
-        except FileNotFoundError:
-            return
+        self._drop_surplus()
+
+    def _drop_surplus(self) -> None:
+        """Remove the oldest segments as far as all of them together are larger than they may be.
+
+        Every start of a container begins a segment, so there may be many small ones.
+        """
+        present = sorted(int(name) for name in os.listdir(self._directory) if name.isdigit())
+        sizes = [os.stat(f"{self._directory}/{number:08d}").st_size for number in present]
+        while len(present) > self._keep and sum(sizes) >= self._keep * self._segment_bytes:
+            os.unlink(f"{self._directory}/{present.pop(0):08d}")
+            sizes.pop(0)
 
     def close(self, now_ns: int) -> None:
         """Write the end mark."""

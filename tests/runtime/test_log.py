@@ -96,3 +96,16 @@ async def test_following_ends_with_the_end_mark(tmp_path: Path) -> None:
         await asyncio.sleep(0)
     writer.close(9)
     assert await asyncio.wait_for(following, 10) == [b"0", b"1", b"2"]
+
+
+def test_many_starts_keep_their_output_within_the_limit(tmp_path: Path) -> None:
+    for number in range(12):
+        writer = Writer(str(tmp_path), 16 << 10, 4)
+        writer.write(STDOUT, f"start {number}\n".encode(), number)
+        writer.close(number)
+    assert len(segments(str(tmp_path))) == 12
+    for number in range(12):
+        writer = Writer(str(tmp_path), 16 << 10, 4)
+        writer.write(STDOUT, b"x" * 8000, number)
+        writer.close(number)
+    assert size(str(tmp_path)) < 64 << 10
