@@ -38,6 +38,10 @@ class StartError(Error):
         super().__init__(message)
 
 
+class _UnheardError(StartError):
+    """Nobody has answered the request."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitStatus:
     """How a container ended: its exit code (128 + n for signal n), when, and whether memory ran out."""
@@ -250,6 +254,13 @@ class Launcher:
         Raises:
             StartError: It could not be started; nothing of it is left.
         """
+        try:
+            return await self._launch(request, network_namespace_fd)
+        except _UnheardError:
+            # The launcher or a prepared shim was killed with the request in its hands: nothing has begun.
+            return await self._launch(request, network_namespace_fd)
+
+    async def _launch(self, request: Request, network_namespace_fd: int | None) -> ShimConnection:
         report, shims = protocol.pair()
         fds = [shims.fileno(), *([] if network_namespace_fd is None else [network_namespace_fd])]
         try:
@@ -264,7 +275,7 @@ class Launcher:
             payload, received = await _receive(report)
         except EOFError:
             report.close()
-            raise StartError("the container's shim was killed while it started", 125) from None
+            raise _UnheardError("the container's shim was killed while it started", 125) from None
         except BaseException:
             report.close()
             raise

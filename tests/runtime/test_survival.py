@@ -53,13 +53,7 @@ async def test_prepared_shims_that_were_killed_are_passed_over(bench: Bench) -> 
     children = Path(f"/proc/{bench.launcher.pid}/task/{bench.launcher.pid}/children").read_text().split()
     for child in children:
         os.kill(int(child), signal.SIGKILL)
-    for _ in range(2):
-        try:
-            assert (await bench.run(bench.request("true")))[0].code == 0
-            return
-        except StartError:
-            continue  # the shim was not dead yet when the request came
-    pytest.fail("no container starts after the prepared shims were killed")
+    assert (await bench.run(bench.request("true")))[0].code == 0
 
 
 async def test_an_engine_finds_its_container_again(bench: Bench) -> None:
