@@ -406,6 +406,9 @@ class _Build:
         stage = self._stages[-1]
         if self._options.labels:
             stage.defaults.labels = {**(stage.defaults.labels or {}), **self._options.labels}
+        image_key = cache.key(stage.key, "image", repr(sorted(self._options.labels.items())))
+        if known := self._known_image(image_key):
+            return self._name(known)
         stage.config.rootfs.diff_ids = [
             *stage.config.rootfs.diff_ids,
             *[await self._digests[name] for name in stage.layers],
@@ -415,8 +418,22 @@ class _Build:
         if stage.base_id:
             size += self._images.get(stage.base_id).size_bytes
         image = self._images.add(stage.config, parent=stage.base_id, snapshot=stage.snapshot, size_bytes=size)
-        tags = tuple(self._images.tag(image.id, tag) for tag in self._options.tags)
-        return Built(image_id=image.id, tags=tags)
+        self._builder.cache.put(image_key, Made(snapshot=image.id, diff_id=""))
+        return self._name(image.id)
+
+    def _known_image(self, image_key: str) -> str:
+        """Return the image that the same steps have made before, if it is still there: its id stays the same."""
+        made = None if self._options.nocache else self._builder.cache.get(image_key)
+        if made is None:
+            return ""
+        try:
+            return self._images.get(made.snapshot).id
+        except NotFound:
+            return ""
+
+    def _name(self, image_id: str) -> Built:
+        tags = tuple(self._images.tag(image_id, tag) for tag in self._options.tags)
+        return Built(image_id=image_id, tags=tags)
 
     async def finish(self) -> None:
         """Wait for what still runs in threads, so that finished steps are remembered, and let layers go."""

@@ -102,7 +102,7 @@ class Engine:
         await self.networks.close(purge=idle)
         if idle:
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(cgroups.detect().open(self.specification.cgroup_parent).remove)
+                await asyncio.to_thread(_remove_cgroups, self.specification.cgroup_parent)
         self._state.close()
 
     # Containers: what there is.
@@ -291,3 +291,12 @@ class Engine:
     def _users_of(self, image_id: str) -> list[str]:
         """Return the ids of the containers made from an image."""
         return [container.id for container in list(self.containers()) if container.image_id == image_id]
+
+
+def _remove_cgroups(parent: str) -> None:
+    """Remove this engine's control group, and the one above it when no other engine has a group there."""
+    driver = cgroups.detect()
+    driver.open(parent).remove()
+    above = parent.rpartition("/")[0]
+    if not driver.children(above):
+        driver.open(above).remove()

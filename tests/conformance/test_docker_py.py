@@ -1,5 +1,6 @@
 """docker-py, unchanged, against a real engine."""
 
+import io
 import threading
 import time
 from typing import Any, cast
@@ -174,3 +175,15 @@ def test_events_of_the_past(client: docker.DockerClient) -> None:
 def test_pulling_says_that_it_comes_later(client: docker.DockerClient) -> None:
     with pytest.raises(APIError, match="pull comes later"):
         client.images.pull("nothing-like-it", tag="1")
+
+
+def test_a_cached_build_gives_the_same_image(client: docker.DockerClient) -> None:
+    def build(text: str) -> str:
+        image, _ = client.images.build(fileobj=io.BytesIO(text.encode()), tag="same:1")
+        return str(image.id)
+
+    text = "FROM busybox\nRUN echo same > /same\nCMD cat /same\n"
+    first = build(text)
+    assert build(text) == first
+    assert build(text.replace("CMD cat", "CMD head")) != first
+    client.images.remove("same:1", force=True)
