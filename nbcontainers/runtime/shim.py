@@ -22,7 +22,7 @@ import termios
 import time
 
 from nbcontainers.errors import Error
-from nbcontainers.linux import namespaces, processes, seccomp
+from nbcontainers.linux import mounts, namespaces, processes, seccomp
 from nbcontainers.runtime import init, log, protocol, rootfs
 
 TYPE_CHECKING = False
@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 
     from nbcontainers.linux.cgroups import Cgroup, Driver
     from nbcontainers.runtime.protocol import Socket
-    from nbcontainers.runtime.spec import Request
+    from nbcontainers.runtime.spec import LinuxDeviceCgroup, Request
 
 SOCKET_NAME = "shim.sock"
 EXIT_NAME = "exit.json"
 _CHUNK_BYTES = 512 << 10
 _PIPE_BYTES = 1 << 20
 _NEW_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
+_ANY = -1
+_DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, _ANY))
+"""null, zero, full, random, urandom, tty, console, ptmx, and all pseudo-terminals."""
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 
@@ -91,7 +94,7 @@ class Shim:
         self._channel: Socket
         # A process is moved to its group ahead of time in version 1, where that may take a grace period.
         if driver.version == 1:
-            self._group = driver.create(f"{cgroup_parent}/prepared-{os.getpid()}", {})
+            self._group = driver.create(f"{cgroup_parent}/prepared-{os.getpid()}", {"devices": _device_rules()})
             self._bear(-1)
             self._group.attach(self.pid)
 
@@ -128,10 +131,11 @@ class Shim:
         """
         trace = init.Trace()
         try:
-            self._connect(request, fds)
-            trace.step("overlay, pipes and log")
+            # Before the child gets to know its program: no instruction of it runs without its limits.
             self._limit(request)
             trace.step("control group")
+            self._connect(request, fds)
+            trace.step("overlay, pipes and log")
             steps = self._await_exec()
         except (Error, OSError) as error:
             raise StartFailedError(str(error), 125) from error
@@ -159,6 +163,7 @@ class Shim:
         self._master_fd = -1
         childs: list[int] = [] if request["tty"] else self._open_pipes(request["openStdin"])
         if self._driver.version == 2:
+            _do_without_device_rules(request, self._root_fd)
             self._bear_in_group(request)
         request["seccomp"] = _seccomp_program(request)
         payload = protocol.encode(dict(request))
@@ -196,7 +201,7 @@ class Shim:
         return childs
 
     def _limit(self, request: Request) -> None:
-        """Set the limits, and give the group its final name, while the child mounts."""
+        """Set the limits, and give the group its final name."""
         if self._driver.version == 1 and self._group is not None:
             linux = request["spec"]["linux"]
             self._group.apply(linux["resources"])
@@ -351,6 +356,30 @@ class Shim:
         while select.select([fd], [], [], 0)[0]:
             if not self._copy(fd):
                 return
+
+
+def _device_rules() -> list[LinuxDeviceCgroup]:
+    """Return which devices a container may open: those in its /dev; making nodes of others gives no access.
+
+    Source: OCI runtime-spec, config-linux.md § Default Devices; Docker's default device rules.
+    """
+    rules: list[LinuxDeviceCgroup] = [{"allow": False}]
+    rules += [{"allow": True, "type": kind, "access": "m"} for kind in ("c", "b")]
+    for major, minor in _DEVICES:
+        rules.append({"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"})
+    return rules
+
+
+def _do_without_device_rules(request: Request, root_fd: int) -> None:
+    """Keep a container from the host's devices where no controller does (version 2).
+
+    It cannot make device nodes, and those that its image has cannot be opened.
+
+    Source: capabilities(7) § CAP_MKNOD, mount_setattr(2) § MOUNT_ATTR_NODEV.
+    """
+    process = request["spec"]["process"]
+    process["capabilities"] = [name for name in process["capabilities"] if name != "CAP_MKNOD"]
+    mounts.mount_setattr("", set_attributes=mounts.MOUNT_ATTR_NODEV, dir_fd=root_fd)
 
 
 def _seccomp_program(request: Request) -> str:

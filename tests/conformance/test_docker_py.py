@@ -1,6 +1,7 @@
 """docker-py, unchanged, against a real engine."""
 
 import io
+import os
 import threading
 import time
 from typing import Any, cast
@@ -187,3 +188,17 @@ def test_a_cached_build_gives_the_same_image(client: docker.DockerClient) -> Non
     assert build(text) == first
     assert build(text.replace("CMD cat", "CMD head")) != first
     client.images.remove("same:1", force=True)
+
+
+def test_a_container_cannot_open_the_hosts_disks(client: docker.DockerClient) -> None:
+    """Making the node of a disk is allowed, as in Docker; opening it is not, wherever it stands."""
+    number = os.stat("/").st_dev
+    for place in ("/disk", "/dev/disk"):
+        script = f"mknod {place} b {os.major(number)} {os.minor(number)}; head -c 1 {place} > /dev/null && echo opened"
+        with pytest.raises(ContainerError) as caught:
+            client.containers.run("busybox", ["sh", "-c", script], remove=True, stderr=True)
+        assert b"Operation not permitted" in caught.value.stderr
+    said = client.containers.run(
+        "busybox", ["sh", "-c", "head -c 1 /dev/zero | wc -c; echo x > /dev/null"], remove=True
+    )
+    assert said.strip() == b"1"
