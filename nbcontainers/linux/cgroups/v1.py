@@ -13,7 +13,7 @@ import os
 import select
 import time
 
-from nbcontainers.errors import SyscallError, Unavailable
+from nbcontainers.errors import Error, SyscallError, Unavailable
 from nbcontainers.linux import processes
 from nbcontainers.linux.cgroups import checks
 from nbcontainers.linux.cgroups.common import PAUSE_SECONDS, Cgroup, Driver, Usage, make_directory
@@ -56,6 +56,8 @@ class DriverV1(Driver):
 
         Source: Documentation/admin-guide/cgroup-v1/cgroups.rst § 2. Usage Examples and Syntax.
         """
+        if "blkio" in self.mounts and _make(os.path.dirname(self.mounts["blkio"] + path)):
+            _count_what_disks_do(os.path.dirname(self.mounts["blkio"] + path))
         made = [directory for directory in self.open(path).directories() if _make(directory)]
         if "cpuset" in self.mounts:
             _inherit_cpuset(self.mounts["cpuset"], path)
@@ -324,6 +326,25 @@ def _make(directory: str) -> bool:
             raise
     _make(os.path.dirname(directory))
     return make_directory(directory)
+
+
+def _count_what_disks_do(directory: str, block: str = "/sys/block") -> None:
+    """Have the kernel count what groups read and write: since Linux 6.10 it does only where a rate was ever set.
+
+    Setting "no limit" is enough, once for a disk, in any group. A disk that refuses is not counted, and no harm done.
+
+    Args:
+        directory: A new group's directory in the hierarchy of blkio.
+        block: Where the kernel shows its block devices.
+
+    Source: block/blk-throttle.c, tg_set_conf(), blk_throtl_activated().
+    """
+    for disk in os.listdir(block) if os.path.isdir(block) else ():
+        if os.path.exists(f"{block}/{disk}/device"):
+            try:
+                Files(directory).write("blkio.throttle.read_bps_device", f"{_content(f'{block}/{disk}/dev')} 0")
+            except (OSError, Error):
+                continue
 
 
 def _inherit_cpuset(mount: str, path: str) -> None:
