@@ -27,6 +27,7 @@ from nbcontainers.engine.state import State
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Endpoint, Networks
+from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ExitStatus, Launcher, ShimConnection, StartError
 from nbcontainers.volumes import Volumes
 
@@ -46,6 +47,7 @@ class Lifecycle:
         snapshots: Gives root file systems.
         volumes: Gives volumes.
         metrics: Watches what containers use.
+        cleanup: Removes what containers leave.
         specification: Turns a container into what the launcher wants.
     """
 
@@ -59,8 +61,10 @@ class Lifecycle:
         snapshots: Snapshots,
         volumes: Volumes,
         metrics: Metrics,
+        cleanup: Cleanup,
         specification: Specification,
     ) -> None:
+        self._cleanup = cleanup
         self._state = state
         self._events = events
         self._launcher = launcher
@@ -106,6 +110,8 @@ class Lifecycle:
             raise errors.Conflict(f"container '{container.name}' is marked for removal and cannot be started")
 
     async def _start(self, container: Container) -> None:
+        if self._cleanup.is_pending(self._specification.cgroup_path(container)):
+            await asyncio.to_thread(self._cleanup.settle)  # it has only just ended
         endpoint = await self._attach_network(container)
         try:
             connection = await self._launcher.launch(
@@ -141,7 +147,7 @@ class Lifecycle:
     async def _start_failed(self, container: Container, error: BaseException) -> None:
         """Give back what the start had taken; the container is as before but for the error it now shows."""
         self._release_network(container)
-        await self._remove_cgroup(container)
+        self._remove_cgroup(container)
         code = error.exit_code if isinstance(error, StartError) else 128
         container.state = replace(container.state, exit_code=code, error=str(error))
         self._state.save(container)
@@ -199,7 +205,7 @@ class Lifecycle:
         if live := self._live.pop(container.id, None):
             live.connection.close()
             live.cgroup.close()
-        await self._remove_cgroup(container)
+        self._remove_cgroup(container)
         if container.host_config.auto_remove:
             container.change("remove")
             await self._remove(container)
@@ -306,7 +312,7 @@ class Lifecycle:
 
     async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
         """Take the container out of the engine; its anonymous volumes go with it when it removes itself."""
-        await asyncio.to_thread(self._specification.discard, container)
+        self._specification.discard(container)
         self._state.forget(container.id)
         self.containers.pop(container.id, None)
         self.names.pop(container.name, None)
@@ -395,10 +401,8 @@ class Lifecycle:
             self._networks.release(container.id)
             container.endpoint = NetworkEndpoint()
 
-    async def _remove_cgroup(self, container: Container) -> None:
-        cgroup = self._driver.open(self._specification.cgroup_path(container))
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(cgroup.remove)
+    def _remove_cgroup(self, container: Container) -> None:
+        self._cleanup.remove_group(self._driver.open(self._specification.cgroup_path(container)))
 
     async def _kill_cgroup(self, container: Container) -> None:
         cgroup = self._driver.open(self._specification.cgroup_path(container))

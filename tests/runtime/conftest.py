@@ -55,7 +55,7 @@ class Bench:
         kind: Literal["none", "host", "namespace"] = network  # type: ignore[assignment]
         return Request(
             id=own.name, directory=str(own), spec=spec, rootfs=rootfs, tty=tty, openStdin=open_stdin,
-            logMaxBytes=1 << 20, logMaxFiles=2, network=kind, seccomp="",
+            logMaxBytes=1 << 20, logMaxFiles=2, network=kind,
         )  # fmt: skip
 
     async def launch(self, request: Request) -> ShimConnection:
