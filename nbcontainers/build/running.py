@@ -13,9 +13,10 @@ from nbcontainers.errors import Unsupported
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
 from nbcontainers.runtime.cleanup import Cleanup
-from nbcontainers.runtime.client import Launcher
+from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.defaults import default_spec
 from nbcontainers.runtime.follow import Follower
+from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import STDERR, Reader
 from nbcontainers.runtime.spec import Request, Rootfs
 
@@ -86,9 +87,12 @@ class Runner:
         request, namespace_fd = await self._request(key, directory, rootfs, command)
         try:
             connection = await self._launcher.launch(request, network_namespace_fd=namespace_fd)
+            async for output in self._watch(connection, directory, command):
+                yield output
         finally:
-            if namespace_fd is not None:
-                os.close(namespace_fd)
+            self._networks.release(key)
+
+    async def _watch(self, connection: ShimConnection, directory: Path, command: Command) -> AsyncIterator[Output]:
         ended = asyncio.ensure_future(connection.wait())
         try:
             with Follower(str(directory), Reader(str(directory))) as follower:
@@ -101,7 +105,6 @@ class Runner:
                 connection.signal(signal.SIGKILL)
                 await ended
             connection.close()
-            self._networks.release(key)
         if status is None:
             raise BuildError("the command's shim was killed", 137)
         if status.code:

@@ -24,7 +24,8 @@ from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
 from nbcontainers.runtime.cleanup import Cleanup
-from nbcontainers.runtime.client import Launcher, ShimConnection
+from nbcontainers.runtime.client import ShimConnection
+from nbcontainers.runtime.launching import Launcher
 from nbcontainers.volumes import Volumes
 
 
@@ -71,8 +72,9 @@ class Engine:
         self.volumes = Volumes(self.root / "volumes")
         self.networks = Networks(self.identity)
         self.metrics = Metrics()
+        self._swap_limit = swap_limit()
         self.specification = Specification(
-            self.root, self.identity, self.snapshots, self.cleanup, swap_limit=swap_limit()
+            self.root, self.identity, self.snapshots, self.cleanup, swap_limit=self._swap_limit
         )
         self.launcher = Launcher(self.specification.cgroup_parent)
         containers = self._state.containers()
@@ -164,12 +166,13 @@ class Engine:
             )
         image = self.images.get(config.image)
         container = creation.plan(name, image, config, host_config)
-        warnings = creation.warnings(host_config, swap_limit=swap_limit())
+        warnings = creation.warnings(host_config, swap_limit=self._swap_limit)
         with creation.undone_on_error(self.specification, container):
             creation.make(self.specification, self.snapshots, self.volumes, image, container)
             self._state.save(container)
         self.lifecycle.add(container)
         self.lifecycle.tell(container, "create")
+        asyncio.get_running_loop().call_soon(self.lifecycle.anticipate, container)
         return container, warnings
 
     async def start_container(self, name: str) -> None:

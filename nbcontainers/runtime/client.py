@@ -1,17 +1,11 @@
-"""The engine's half of the runtime: asks the launcher for containers, and talks to their shims.
-
-Nothing here forks: the launcher is a program of its own, started once, and started again when it was killed.
-"""
+"""A running container as the engine has it: the connection to its shim, its exit, and how to find it again."""
 
 import asyncio
 import contextlib
 import errno
 import json
 import os
-import signal
 import socket
-import sys
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +13,8 @@ from nbcontainers.errors import Error
 from nbcontainers.linux import processes
 from nbcontainers.runtime import protocol
 from nbcontainers.runtime.shim import EXIT_NAME, SOCKET_NAME
-from nbcontainers.runtime.spec import Request
 
-_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
-_PROGRAM = "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
-PREPARED_SHIMS = 3
 _ANSWER_SECONDS = 10.0
-_ATTEMPTS = 2 * PREPARED_SHIMS
 
 
 class StartError(Error):
@@ -39,10 +28,6 @@ class StartError(Error):
     def __init__(self, message: str, exit_code: int) -> None:
         self.exit_code = exit_code
         super().__init__(message)
-
-
-class _UnheardError(Exception):
-    """Nobody has read the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,193 +188,8 @@ def _reconnect(directory: str) -> ShimConnection | ExitStatus | None:
     return read_exit(directory)
 
 
-class Launcher:
-    """Starts containers, through shims that the launcher process has prepared.
-
-    Args:
-        cgroup_parent: The control group of all this engine's containers, such as ``/nbcontainers/1a2b3c4d``.
-    """
-
-    def __init__(self, cgroup_parent: str) -> None:
-        self._cgroup_parent = cgroup_parent
-        self._control: socket.socket | None = None
-        self._prepared: deque[socket.socket] = deque()
-        self._asked = 0
-        self._waiting: deque[asyncio.Future[socket.socket | None]] = deque()
-
-    def start(self) -> None:
-        """Start the launcher process."""
-        ours, launchers = protocol.pair()
-        program = _PROGRAM.format(parent=str(_PACKAGE_PARENT))
-        arguments = [sys.executable, "-I", "-S", "-c", program, str(launchers.fileno()), self._cgroup_parent]
-        null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.set_inheritable(launchers.fileno(), True)
-            # posix_spawn does not copy the engine's memory as fork would.
-            self.pid = os.posix_spawn(
-                sys.executable,
-                arguments,
-                _launcher_environment(),
-                file_actions=[(os.POSIX_SPAWN_DUP2, null_fd, fd) for fd in (0, 1)],
-                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
-            )
-        finally:
-            os.close(null_fd)
-            launchers.close()
-        ours.setblocking(False)
-        self._control = ours
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._take_offer)
-        self._refill()
-
-    async def close(self) -> None:
-        """End the launcher process and the shims that it has prepared; containers that run are not touched."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._dismiss(), _ANSWER_SECONDS)
-        if self._control is not None:
-            self._lose_launcher()
-            with contextlib.suppress(ChildProcessError):
-                await asyncio.to_thread(os.waitpid, self.pid, 0)
-
-    async def _dismiss(self) -> None:
-        """Send all prepared shims away, those still in the making as well; returns when they are gone."""
-        while self._prepared or (self._asked and self._control is not None):
-            if not self._prepared:
-                channel = await self._next_offer()
-                if channel is None:
-                    return
-            else:
-                channel = self._prepared.popleft()
-            channel.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(EOFError, OSError):
-                await _receive(channel)
-            channel.close()
-
-    def _lose_launcher(self) -> None:
-        """Let go of a launcher that has ended, or is to end; who waits for a shim of it is told so."""
-        if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control.fileno())
-            self._control.close()
-            self._control = None
-        self._asked = 0
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-
-    def _take_offer(self) -> None:
-        """Take one prepared shim from the launcher, for whoever has waited longest."""
-        if self._control is None:
-            return
-        try:
-            _, fds = protocol.receive(self._control)
-        except BlockingIOError:
-            return
-        except (EOFError, OSError):
-            self._lose_launcher()
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.pid, os.WNOHANG)
-            return
-        self._asked -= 1
-        channel = socket.socket(fileno=fds[0])
-        channel.setblocking(False)
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(channel)
-                return
-        self._prepared.append(channel)
-
-    def _ask(self) -> None:
-        """Ask the launcher for one more shim; it is offered when it is ready."""
-        if self._control is not None:
-            with contextlib.suppress(OSError):  # its end will be heard
-                protocol.send(self._control, b"{}")
-                self._asked += 1
-
-    def _refill(self) -> None:
-        while self._control is not None and len(self._prepared) + self._asked - len(self._waiting) < PREPARED_SHIMS:
-            asked = self._asked
-            self._ask()
-            if self._asked == asked:
-                return
-
-    async def _take_shim(self) -> socket.socket:
-        """Return the socket of a prepared shim; when there is none, of one that is made now."""
-        for _ in range(_ATTEMPTS):
-            if self._prepared:
-                return self._prepared.popleft()
-            if self._control is None:
-                self.start()
-            if self._asked <= len(self._waiting):
-                self._ask()
-            if channel := await self._next_offer():
-                return channel
-        raise StartError("the launcher was killed again and again", 125)
-
-    async def _next_offer(self) -> socket.socket | None:
-        """Wait for the next shim that is offered; None when the launcher has ended."""
-        waiting: asyncio.Future[socket.socket | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        return await waiting
-
-    async def launch(self, request: Request, *, network_namespace_fd: int | None = None) -> ShimConnection:
-        """Start a container.
-
-        Args:
-            request: The container.
-            network_namespace_fd: Its network namespace, where the request says ``namespace``; stays the caller's.
-
-        Returns:
-            The running container.
-
-        Raises:
-            StartError: It could not be started; nothing of it is left.
-        """
-        payload = protocol.encode(dict(request))
-        fds = [] if network_namespace_fd is None else [network_namespace_fd]
-        try:
-            for _ in range(_ATTEMPTS):
-                channel = await self._take_shim()
-                try:
-                    return await _start(channel, payload, fds, request["directory"])
-                except _UnheardError:
-                    channel.close()  # the shim was killed while it waited: nothing has begun
-                except BaseException:
-                    channel.close()
-                    raise
-            raise StartError("prepared shims were killed again and again", 125)
-        finally:
-            # Only now: while the container starts, nothing else should.
-            self._refill()
-
-
-async def _start(channel: socket.socket, payload: bytes, fds: list[int], directory: str) -> ShimConnection:
-    """Give a prepared shim its container, and hear that it runs.
-
-    When the shim is killed on the way, its socket says how far it has come: it is made before the program runs.
-    """
-    socket_path = f"{directory}/{SOCKET_NAME}"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(socket_path)  # of an earlier run whose shim was killed
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and may have said why
-        protocol.send(channel, payload, fds)
-    try:
-        answer, received = await _receive(channel)
-    except EOFError:
-        if not os.path.exists(socket_path):
-            raise _UnheardError from None
-        raise StartError("the container's shim was killed while it started", 125) from None
-    message = json.loads(answer)
-    if "error" in message:
-        raise StartError(message["error"], message["code"])
-    return ShimConnection(channel, message["started"], received[0], directory)
-
-
-def _launcher_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL")}
-
-
-async def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+async def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """Receive one message; see ``protocol.receive``."""
     loop = asyncio.get_running_loop()
     while True:
         try:

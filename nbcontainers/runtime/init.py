@@ -31,6 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from nbcontainers.linux.cgroups import Cgroup
     from nbcontainers.runtime.protocol import Socket
     from nbcontainers.runtime.spec import Process, Request, Spec
 
@@ -82,19 +83,25 @@ def born() -> Stage:
     return stage
 
 
-def main(channel: Socket, stdio: list[int]) -> NoReturn:
+def main(channel: Socket, stdio: list[int], group: Cgroup | None, nice: int) -> NoReturn:
     """Be born, wait for the container that is wanted, and become it.
 
     Args:
         channel: To the shim.
         stdio: The pipes to be standard input, output and error.
+        group: The control group to enter, unless the caller was born in it.
+        nice: The priority that the container gets.
 
     Source: OCI runtime-spec, runtime.md § Lifecycle.
     """
     code = _FAILED
     try:
+        if group is not None:
+            group.enter()
+            protocol.send(channel, protocol.encode({"entered": True}))
         stage = born()
         payload, fds = protocol.receive(channel)
+        processes.renice(nice)
         become(json.loads(payload), fds, stdio, stage, channel)
     except EOFError:
         pass

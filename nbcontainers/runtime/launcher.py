@@ -3,7 +3,8 @@
 It is started as ``python -I -S``, imports little, freezes its heap, and makes *prepared* shims: forked, with a child
 in new namespaces, waiting. It does so when the engine asks, and hands the engine the socket of each; the engine keeps
 a few, and a container is started by sending its request over one of these sockets. So the launcher plays no part in
-a start, and may be killed at any time.
+a start, and may be killed at any time. Shims that nobody waits for are made at the lowest priority, so that they take
+no time from the containers that start meanwhile; they get their priority back with their container.
 
 When the engine ends, the launcher ends; shims with a container stay, prepared ones go.
 """
@@ -11,6 +12,7 @@ When the engine ends, the launcher ends; shims with a container stay, prepared o
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import sys
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from nbcontainers.linux.cgroups import Driver
     from nbcontainers.runtime.protocol import Socket
 
+_LEAST_NICE = 19
+
 
 class Launcher:
     """Makes shims.
@@ -31,18 +35,24 @@ class Launcher:
         control: Connected to the engine.
         driver: The control groups of this machine.
         cgroup_parent: The group of all this engine's containers.
+        may_renice: Whether a process that was made at a low priority can be given a higher one later.
     """
 
-    def __init__(self, control: Socket, driver: Driver, cgroup_parent: str) -> None:
+    def __init__(self, control: Socket, driver: Driver, cgroup_parent: str, *, may_renice: bool) -> None:
         self._control = control
         self._driver = driver
         self._cgroup_parent = cgroup_parent
+        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._may_renice = may_renice
 
     def serve(self) -> None:
         """Make a shim for every message, until the engine ends."""
         while True:
             try:
-                protocol.receive(self._control)
+                payload, _ = protocol.receive(self._control)
+                if self._may_renice:
+                    urgent = json.loads(payload)["urgent"]
+                    os.setpriority(os.PRIO_PROCESS, 0, self._nice if urgent else _LEAST_NICE)
                 self._offer()
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 return
@@ -53,7 +63,7 @@ class Launcher:
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             processes.keep_only([0, 1, 2, shims.fileno()])
-            shim.main(shims, self._driver, self._cgroup_parent)
+            shim.main(shims, self._driver, self._cgroup_parent, self._nice)
         shims.close()
         protocol.send(self._control, b"{}", [engines.fileno()])
         engines.close()
@@ -68,10 +78,11 @@ def main() -> None:
     os.setsid()
     processes.set_name("nbc-launcher")
     processes.set_dumpable(False)
+    may_renice = processes.may_renice()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are reaped by the kernel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     driver = cgroups.detect()
     seccomp.default_program(shim.default_capabilities(driver))  # compiled once, for all containers
     gc.disable()
     gc.freeze()  # what is here now is shared by all shims, as long as nobody touches it
-    Launcher(protocol.Socket(fileno=control_fd), driver, cgroup_parent).serve()
+    Launcher(protocol.Socket(fileno=control_fd), driver, cgroup_parent, may_renice=may_renice).serve()

@@ -43,7 +43,7 @@ _NO_CAPABILITY: frozenset[str] = frozenset()
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 
-def main(channel: Socket, driver: Driver, cgroup_parent: str) -> NoReturn:
+def main(channel: Socket, driver: Driver, cgroup_parent: str, nice: int) -> NoReturn:
     """Prepare, wait for a container on ``channel``, and see it through.
 
     Source: OCI runtime-spec, runtime.md § Lifecycle.
@@ -52,7 +52,7 @@ def main(channel: Socket, driver: Driver, cgroup_parent: str) -> NoReturn:
     processes.set_name("nbc-shim")
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    shim = Shim(driver, cgroup_parent)
+    shim = Shim(driver, cgroup_parent, nice)
     try:
         payload, fds = protocol.receive(channel)
     except (EOFError, OSError):
@@ -92,20 +92,22 @@ class Shim:
     Args:
         driver: The control groups of this machine.
         cgroup_parent: The group of all this engine's containers.
+        nice: The priority that containers get.
     """
 
-    def __init__(self, driver: Driver, cgroup_parent: str) -> None:
+    def __init__(self, driver: Driver, cgroup_parent: str, nice: int) -> None:
         self._driver = driver
+        self._nice = nice
         self._group: Cgroup | None = None
         self.pid = self._pidfd = self._directory_fd = -1
         self._init: Socket
         self._started: dict[str, object] = {}
         self._stdio = stdio.Stdio()
-        # A process is moved to its group ahead of time in version 1, where that may take a grace period.
+        # In version 1 a group can get its final name later; in version 2 the child must be born in it.
         if driver.version == 1:
             self._group = driver.create(f"{cgroup_parent}/prepared-{os.getpid()}", {"devices": _device_rules()})
             self._bear(-1)
-            self._group.attach(self.pid)
+            protocol.receive(self._init)  # it has entered the group, which may be renamed from now on
 
     def _bear(self, cgroup_fd: int) -> None:
         """Start the child that will be the container's init."""
@@ -113,7 +115,8 @@ class Shim:
         self.pid, self._pidfd = processes.clone(_NEW_NAMESPACES, cgroup_fd)
         if self.pid == 0:
             processes.keep_only([0, 1, 2, childs_end.fileno(), *self._stdio.childs_fds])
-            init.main(childs_end, self._stdio.childs_fds)
+            group = self._group if self._driver.version == 1 else None
+            init.main(childs_end, self._stdio.childs_fds, group, self._nice)
         childs_end.close()
         # With the last process of a mount namespace its mounts go, which takes the kernel a grace period. Held open,
         # they go with this shim instead, when the end of the container was reported long since.
@@ -142,6 +145,7 @@ class Shim:
             StartFailedError: Some step failed; nothing of it is left but what ``abandon`` undoes.
         """
         trace = init.Trace()
+        processes.renice(self._nice)
         try:
             request: Request = json.loads(payload)
             # Before the child gets to know its program: no instruction of it runs without its limits.
@@ -152,6 +156,8 @@ class Shim:
             trace.step("overlay")
             self._get_ready(request)
             trace.step("log and socket, beside the container's steps")
+            self._await_word(report)
+            trace.step("wait for the word to start")
             _say(self._init, {"go": True})
             steps = self._await_exec()
         except (Error, OSError) as error:
@@ -202,6 +208,13 @@ class Shim:
         self._stdio.begin(tty=request["tty"], open_stdin=request["openStdin"])
         self._remove(EXIT_NAME)  # of an earlier run
         self._listen()
+
+    def _await_word(self, report: Socket) -> None:
+        """Wait until the engine wants the program executed."""
+        try:
+            protocol.receive(report)
+        except EOFError:
+            raise StartFailedError("the container was given up", 125) from None
 
     def _unready(self) -> None:
         """Take back what tells others that the container runs."""

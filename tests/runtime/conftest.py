@@ -14,8 +14,9 @@ from typing import Literal
 import pytest
 
 from nbcontainers.linux import cgroups
-from nbcontainers.runtime.client import ExitStatus, Launcher, ShimConnection
+from nbcontainers.runtime.client import ExitStatus, ShimConnection
 from nbcontainers.runtime.defaults import default_spec
+from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import END, Reader
 from nbcontainers.runtime.spec import Request, Rootfs, Spec
 from tests.busybox import BUSYBOX, root_file_system
