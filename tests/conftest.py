@@ -1,22 +1,20 @@
 """One engine for the tests of the faces."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from nbcontainers.cli import Face
-from tests.busybox import BUSYBOX, root_file_system
+from tests.busybox import root_file_system
 from tests.engine_process import EngineProcess, running_engine
+
+pytest_plugins = ["tests.require", "tests.uml.plugin"]
 
 
 @pytest.fixture(scope="session")
-def faces_engine() -> Iterator[EngineProcess]:
+def faces_engine(need: Callable[..., None]) -> Iterator[EngineProcess]:
     """An engine with the image busybox, its own, for cells and commands."""
-    if os.geteuid() != 0:
-        pytest.skip("the engine needs root")
-    if not BUSYBOX.exists():
-        pytest.skip("no /bin/busybox: apt install busybox-static")
+    need("root", "busybox")
     with running_engine() as running:
         running.client.api.import_image_from_data(root_file_system(), repository="busybox", tag="latest")
         yield running

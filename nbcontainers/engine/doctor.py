@@ -64,11 +64,11 @@ def _kernel() -> Finding:
     def check() -> str:
         release = os.uname().release
         major, minor = (int(part) for part in release.split(".")[:2])
-        if (major, minor) < (5, 10):
+        if (major, minor) < (5, 12):
             raise OSError(f"Linux {release}")
         return f"Linux {release} on {os.uname().machine}"
 
-    return _finding("kernel", "everything", check, "use Linux 5.10 or newer")
+    return _finding("kernel", "everything", check, "use Linux 5.12 or newer")
 
 
 def _in_child(work: Callable[[], object]) -> None:
@@ -138,7 +138,7 @@ def _cgroups() -> list[Finding]:
     def check(controller: str) -> str:
         if controller not in driver.controllers:
             raise OSError("the kernel has not given this controller to any hierarchy that is mounted")
-        return f"v{driver.version}"
+        return f"v{driver.version_of(controller)}"
 
     remedy = "enable the controller (kernel command line cgroup_enable=…, or delegation: systemd Delegate=yes)"
     return [

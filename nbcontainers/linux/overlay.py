@@ -15,6 +15,7 @@ import stat
 
 from nbcontainers.linux import mounts
 
+_ONE_BY_ONE = (6, 7)
 OPAQUE_XATTR = "trusted.overlay.opaque"
 
 
@@ -35,10 +36,16 @@ def open_overlay(lower: list[str], upper: str | None = None, work: str | None = 
     Source: Documentation/filesystems/overlayfs.rst; fsopen(2).
     """
     fs_fd = mounts.fsopen("overlay")
+    held = [fs_fd]
     try:
         mounts.fsconfig_string(fs_fd, "source", "overlay")
-        for directory in lower:
-            _add_lower(fs_fd, directory)
+        if _takes_one_by_one():
+            for directory in lower:
+                # No limit on all of them, and colons and commas need no escape.
+                mounts.fsconfig_string(fs_fd, "lowerdir+", directory)
+        else:
+            held += [os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for directory in lower]
+            mounts.fsconfig_string(fs_fd, "lowerdir", ":".join(f"/proc/self/fd/{fd}" for fd in held[1:]))
         if upper is not None and work is not None:
             mounts.fsconfig_string(fs_fd, "upperdir", upper)
             mounts.fsconfig_string(fs_fd, "workdir", work)
@@ -47,12 +54,18 @@ def open_overlay(lower: list[str], upper: str | None = None, work: str | None = 
         mounts.fsconfig_create(fs_fd)
         return mounts.fsmount(fs_fd)
     finally:
-        os.close(fs_fd)
+        for fd in held:
+            os.close(fd)
 
 
-def _add_lower(fs_fd: int, directory: str) -> None:
-    # One directory per call: no limit of a page on all of them, and colons and commas need no escape.
-    mounts.fsconfig_string(fs_fd, "lowerdir+", directory)
+def _takes_one_by_one() -> bool:
+    """Say whether the kernel takes lower directories one by one: older ones want all in one value of 255 bytes.
+
+    There descriptors stand for them, which are short and need no escapes: some fifteen fit. What the kernel does not
+    know it takes all the same, and refuses only with the whole, so it cannot be asked but by its version.
+    """
+    major, minor = (int(part) for part in os.uname().release.split(".")[:2])
+    return (major, minor) >= _ONE_BY_ONE
 
 
 def clear_volatile(work: str) -> None:

@@ -202,12 +202,20 @@ class Shim:
     def _get_ready(self, request: Request) -> None:
         """Do, while the child is busy, all that must be done before the program may be said to run."""
         if self._driver.version == 1 and self._group is not None:
-            self._group.rename(request["spec"]["linux"]["cgroupsPath"])
+            self._name_group(self._group, request["spec"]["linux"]["cgroupsPath"])
         self._directory_fd = os.open(request["directory"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._log = log.Writer(request["directory"], request["logMaxBytes"], request["logMaxFiles"])
         self._stdio.begin(tty=request["tty"], open_stdin=request["openStdin"])
         self._remove(EXIT_NAME)  # of an earlier run
         self._listen()
+
+    def _name_group(self, group: Cgroup, path: str) -> None:
+        """Give the prepared group its final name, which a shim that was killed may have left to nobody."""
+        left = self._driver.open(path)
+        if any(os.path.isdir(directory) for directory in left.directories()):
+            left.kill()
+            left.remove()
+        group.rename(path)
 
     def _await_word(self, report: Socket) -> None:
         """Wait until the engine wants the program executed."""

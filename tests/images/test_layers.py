@@ -10,7 +10,7 @@ from nbcontainers import errors
 from nbcontainers.images import layers
 from nbcontainers.linux import overlay
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking keeps owners: needs root")
+pytestmark = pytest.mark.root  # unpacking keeps owners
 
 
 def archive(*members: tuple[tarfile.TarInfo, bytes]) -> io.BytesIO:

@@ -2,12 +2,11 @@
 
 import asyncio
 import io
-import os
 import shutil
 import signal
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,7 @@ from nbcontainers.runtime.defaults import default_spec
 from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import END, Reader
 from nbcontainers.runtime.spec import Request, Rootfs, Spec
-from tests.busybox import BUSYBOX, root_file_system
+from tests.busybox import root_file_system
 
 SECONDS = 20
 PATH = "PATH=/usr/bin:/bin"
@@ -89,12 +88,9 @@ def parent(pid: int) -> int:
 
 
 @pytest.fixture(scope="session")
-def image() -> Iterator[Path]:
+def image(need: Callable[..., None]) -> Iterator[Path]:
     """The directory of an image with busybox."""
-    if os.geteuid() != 0:
-        pytest.skip("containers need root")
-    if not BUSYBOX.exists():
-        pytest.skip("no /bin/busybox: apt install busybox-static")
+    need("root", "busybox")
     directory = Path(tempfile.mkdtemp(prefix="nbr-image-", dir="/tmp"))
     directory.chmod(0o755)
     with tarfile.open(fileobj=io.BytesIO(root_file_system())) as tar:

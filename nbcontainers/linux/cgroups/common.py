@@ -1,4 +1,4 @@
-"""What both versions share: the interface, the record of use, and reading the kernel's small files."""
+"""What both versions share: the interface, the record of use, and waiting for groups to be empty."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import errno
 import os
 import time
 
+from nbcontainers.errors import SyscallError
+from nbcontainers.linux.cgroups.files import UNLIMITED, read_whole, subdirectories
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbcontainers.runtime.spec import LinuxResources
 
-_DYING_SECONDS = 2.0
-_PAUSE_SECONDS = 0.001
-UNLIMITED = 0
-"""How a limit that is not set shows in ``Usage``."""
+PAUSE_SECONDS = 0.001
 
 
 class Usage:
@@ -31,6 +31,7 @@ class Usage:
         cpu_throttled_ns: How long it was held back.
         pids: Processes and threads now.
         pids_limit: The limit, 0 for none.
+        pids_refused: How often the kernel refused to make one because of the limit.
         io_read_bytes: Read from block devices.
         io_write_bytes: Written to block devices.
         oom_kills: Processes that the kernel killed for want of memory.
@@ -51,6 +52,7 @@ class Usage:
         "oom_kills",
         "pids",
         "pids_limit",
+        "pids_refused",
     )
 
     def __init__(self) -> None:
@@ -65,83 +67,40 @@ class Usage:
         self.cpu_throttled_ns = 0
         self.pids = 0
         self.pids_limit = UNLIMITED
+        self.pids_refused = 0
         self.io_read_bytes = 0
         self.io_write_bytes = 0
         self.oom_kills = 0
-
-
-class Files:
-    """The files of one directory in a hierarchy, kept open once they were read.
-
-    A file in which the kernel tells something can be read again and again from the start: one ``pread(2)`` instead
-    of open, read and close, and it works until the group is gone.
-    """
-
-    __slots__ = ("_fds", "directory")
-
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-        self._fds: dict[str, int] = {}
-
-    def read(self, name: str) -> bytes:
-        """Return a file's content; empty where the kernel has no such file."""
-        fd = self._fds.get(name)
-        if fd is None:
-            try:
-                fd = os.open(f"{self.directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return b""
-            self._fds[name] = fd
-        try:
-            return os.pread(fd, 65536, 0)
-        except OSError:
-            return b""
-
-    def number(self, name: str) -> int:
-        """Return a file's number; 0 where there is none, or where it says ``max``."""
-        text = self.read(name).strip()
-        return int(text) if text.lstrip(b"-").isdigit() else UNLIMITED
-
-    def table(self, name: str) -> dict[bytes, int]:
-        """Return a file of ``key number`` lines."""
-        words = self.read(name).split()
-        return {words[i]: int(words[i + 1]) for i in range(0, len(words) - 1, 2)}
-
-    def write(self, name: str, value: str) -> None:
-        """Write a value into a file.
-
-        Raises:
-            OSError: The kernel refuses the value, or has no such file.
-        """
-        fd = os.open(f"{self.directory}/{name}", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, value.encode())
-        finally:
-            os.close(fd)
-
-    def close(self) -> None:
-        """Close what was opened."""
-        for fd in self._fds.values():
-            os.close(fd)
-        self._fds.clear()
 
 
 class Cgroup:
     """One group, whatever the version. ``path`` is as in ``linux.cgroupsPath``."""
 
     path: str
+    removal_seconds = 5.0
+    """How long ``remove`` waits for dying processes."""
+
+    def directories(self) -> list[str]:
+        """Return the group's directories: one, or on version 1 one in each hierarchy."""
+        raise NotImplementedError
 
     def apply(self, resources: LinuxResources) -> None:
-        """Set limits.
+        """Set limits, on a new group or on one that is in use; what is not named stays as it is.
 
         Raises:
-            OSError: The kernel refuses a value.
-            Unavailable: No controller here can hold that limit.
+            InvalidArgument: A value makes no sense; the message says what would.
+            Conflict: More memory is in use than is to be allowed, and cannot be taken back.
+            Unavailable: This kernel, or the way it was set up, has no such limit.
+            SyscallError: The kernel refuses for another reason.
         """
         raise NotImplementedError
 
     def attach(self, pid: int) -> None:
-        """Move a process into the group; its later children are born there."""
+        """Move a process into the group; its later children are born there.
+
+        Raises:
+            SyscallError: ESRCH, there is no such process; EBUSY on version 2, there are groups below this one.
+        """
         raise NotImplementedError
 
     def enter(self) -> None:
@@ -153,11 +112,18 @@ class Cgroup:
         raise NotImplementedError
 
     def procs(self) -> list[int]:
-        """Return the process ids in the group."""
-        raise NotImplementedError
+        """Return the process ids in the group and in those below it; none where it is gone."""
+        return [
+            int(pid) for group in tree(self.directories()[0]) for pid in read_whole(f"{group}/cgroup.procs").split()
+        ]
 
     def freeze(self) -> None:
-        """Stop all its processes where they are."""
+        """Stop all its processes where they are; returns when the last one has stopped.
+
+        Raises:
+            Unavailable: This kernel, or the way it was set up, has no freezer.
+            SyscallError: EBUSY, some process cannot be stopped, such as one that waits for a disk; all go on.
+        """
         raise NotImplementedError
 
     def thaw(self) -> None:
@@ -165,19 +131,32 @@ class Cgroup:
         raise NotImplementedError
 
     def kill(self) -> None:
-        """Kill all its processes; returns when they were signalled."""
+        """Kill all processes in it and in the groups below it, also those that are about to fork.
+
+        It returns when all were signalled; ``remove`` waits until they have ended.
+
+        Raises:
+            SyscallError: EBUSY, the kernel has no means to hold them, and they fork faster than they can be killed.
+        """
         raise NotImplementedError
 
     def usage(self) -> Usage:
-        """Return what it has used."""
+        """Return what it has used.
+
+        Raises:
+            SyscallError: ENOENT or ENODEV, the group is gone.
+        """
         raise NotImplementedError
 
     def oom_kills(self) -> int:
-        """Return how many of its processes were killed for want of memory."""
+        """Return how many of its processes were killed for want of memory; 0 where it is gone."""
         raise NotImplementedError
 
     def pressure(self) -> dict[str, dict[str, float]]:
         """Return how long its processes waited, by resource, in percent; empty where the kernel does not tell.
+
+        Raises:
+            SyscallError: ENOENT or ENODEV, the group is gone.
 
         Source: Documentation/accounting/psi.rst.
         """
@@ -187,16 +166,31 @@ class Cgroup:
         """Give the group another name under the same parent.
 
         Raises:
-            OSError: The version has no such thing, or the name is taken.
+            Unavailable: The version has no such thing.
+            SyscallError: EEXIST, the name is taken.
         """
         raise NotImplementedError
 
     def remove(self) -> None:
-        """Remove the group; one that is not there is no error.
+        """Remove the group; one that is not there is no error. Processes that are dying are waited for.
 
         Raises:
-            OSError: EBUSY while it has processes or groups below it.
+            SyscallError: EBUSY, it has groups below it, or processes that do not end.
+
+        Source: cgroups(7); rmdir(2).
         """
+        self.close()
+        deadline = time.monotonic() + self.removal_seconds
+        for directory in self.directories():
+            while not _removed(directory):
+                if below := subdirectories(directory):
+                    raise _busy(directory, f"there are groups below it: {', '.join(sorted(below))}")
+                if time.monotonic() > deadline:
+                    raise _busy(directory, f"it has processes that do not end: {self.procs()}")
+                self.wait_until_empty(directory, deadline - time.monotonic())
+
+    def wait_until_empty(self, directory: str, seconds: float) -> None:
+        """Wait until one of the group's directories may have no processes any more, or the time is over."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -205,13 +199,44 @@ class Cgroup:
 
 
 class Driver:
-    """Makes and finds groups."""
+    """Makes and finds groups.
+
+    Attributes:
+        version: 2 where a child can be born in a group, so that nothing has to be prepared; else 1.
+        controllers: What can be limited: memory, cpu, cpuset, pids, io, and others that only version 1 has.
+    """
 
     version: int
     controllers: frozenset[str]
 
+    def version_of(self, controller: str) -> int:
+        """Return the version of the hierarchy that a controller is in."""
+        raise NotImplementedError
+
     def create(self, path: str, resources: LinuxResources) -> Cgroup:
-        """Make a group with limits, and its parents; one that is there already is taken as it is."""
+        """Make a group with limits, and its parents; one that is there already is taken as it is.
+
+        Raises:
+            InvalidArgument: See ``Cgroup.apply``; then no group was made.
+            Unavailable: See there; or no groups can be made here.
+            SyscallError: EACCES or EROFS, this user may not make groups here.
+        """
+        group = self.open(path)
+        made = self.make(path)
+        try:
+            group.apply(resources)
+        except BaseException:
+            group.close()
+            remove_made(made)
+            raise
+        return group
+
+    def make(self, path: str) -> list[str]:
+        """Make a group's directories, and those of its parents.
+
+        Returns:
+            The group's own directories, as far as they were not there already.
+        """
         raise NotImplementedError
 
     def open(self, path: str) -> Cgroup:
@@ -227,30 +252,60 @@ class Driver:
         raise NotImplementedError
 
 
-def remove_directory(directory: str) -> None:
-    """Remove a group's directory; the kernel removes the files in it.
-
-    A process that was killed leaves its group a moment after its parent has heard of its end, and version 1 tells
-    nobody when: a group without groups below it is waited for, for as long as a dying process may take.
+def make_directory(directory: str) -> bool:
+    """Make a group's directory; False where it is there already.
 
     Raises:
-        OSError: EBUSY, there are groups below it, or processes that do not end.
+        SyscallError: EACCES or EROFS, this user may not; ENOENT, its parent is not there.
+
+    Source: mkdir(2).
     """
-    deadline = time.monotonic() + _DYING_SECONDS
-    while True:
-        try:
-            return os.rmdir(directory)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno != errno.EBUSY or subdirectories(directory) or time.monotonic() > deadline:
-                raise
-        time.sleep(_PAUSE_SECONDS)
-
-
-def subdirectories(directory: str) -> set[str]:
-    """Return the names of the groups in a group's directory."""
     try:
-        return {entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)}
+        os.mkdir(directory, 0o755)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        hint = "the hierarchy is mounted read-only here" if error.errno == errno.EROFS else ""
+        raise SyscallError(error.errno or 0, os.strerror(error.errno or 0), "mkdir", directory, hint) from None
+    return True
+
+
+def remove_made(directories: list[str]) -> None:
+    """Remove directories that were just made.
+
+    Raises:
+        SyscallError: EBUSY, somebody has put a process there.
+
+    Source: rmdir(2).
+    """
+    for directory in directories:
+        if not _removed(directory):
+            raise _busy(directory, "a process was moved into it")
+
+
+def tree(directory: str) -> list[str]:
+    """Return a group's directory and those of all groups below it, parents first.
+
+    Source: cgroups(7).
+    """
+    found = [directory]
+    for group in found:
+        found += [f"{group}/{name}" for name in subdirectories(group)]
+    return found
+
+
+def _removed(directory: str) -> bool:
+    """Remove a directory, and with it the files that the kernel keeps there; False while the group is in use."""
+    try:
+        os.rmdir(directory)
     except FileNotFoundError:
-        return set()
+        return True
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return False
+        raise SyscallError(error.errno or 0, os.strerror(error.errno or 0), "rmdir", directory) from None
+    return True
+
+
+def _busy(directory: str, hint: str) -> SyscallError:
+    return SyscallError(errno.EBUSY, os.strerror(errno.EBUSY), "rmdir", directory, hint)

@@ -10,11 +10,17 @@ container's name is known: version 1 allows that.
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
+import select
+import time
 
-from nbcontainers.errors import Unavailable
-from nbcontainers.linux.cgroups.common import Cgroup, Driver, Files, Usage, remove_directory, subdirectories
+from nbcontainers.errors import SyscallError, Unavailable
+from nbcontainers.linux import processes
+from nbcontainers.linux.cgroups import checks
+from nbcontainers.linux.cgroups.common import PAUSE_SECONDS, Cgroup, Driver, Usage, make_directory
+from nbcontainers.linux.cgroups.files import Files, read_whole, subdirectories
+from nbcontainers.linux.cgroups.killing import kill_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 _NO_LIMIT = 1 << 60
 _NANOSECONDS_PER_TICK = 10**9 // os.sysconf("SC_CLK_TCK")
+_FREEZE_SECONDS = 2.0
 _WANTED = ("memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "freezer", "devices")
 
 
@@ -39,22 +46,22 @@ class DriverV1(Driver):
         self.mounts = {name: hierarchies[name] for name in _WANTED if name in hierarchies}
         self.controllers = frozenset("io" if name == "blkio" else name for name in self.mounts)
 
-    def create(self, path: str, resources: LinuxResources) -> CgroupV1:
+    def version_of(self, controller: str) -> int:
+        """Return 1.
+
+        Source: cgroups(7).
+        """
+        return 1
+
+    def make(self, path: str) -> list[str]:
         """See ``Driver``.
 
         Source: Documentation/admin-guide/cgroup-v1/cgroups.rst § 2. Usage Examples and Syntax.
         """
-        group = self.open(path)
-        for directory in group.directories():
-            _make(directory)
+        made = [directory for directory in self.open(path).directories() if _make(directory)]
         if "cpuset" in self.mounts:
             _inherit_cpuset(self.mounts["cpuset"], path)
-        try:
-            group.apply(resources)
-        except BaseException:
-            group.remove()
-            raise
-        return group
+        return made
 
     def open(self, path: str) -> CgroupV1:
         """See ``Driver``.
@@ -115,37 +122,55 @@ class CgroupV1(Cgroup):
             self._controller("devices").write("devices.allow" if device["allow"] else "devices.deny", _rule(device))
 
     def _apply_memory(self, memory: LinuxMemory) -> None:
+        checks.check_memory(memory)
         files = self._controller("memory")
         if "reservation" in memory:
             files.write("memory.soft_limit_in_bytes", str(memory["reservation"]))
         limit, swap = memory.get("limit"), memory.get("swap")
-        # The limit with swap may never be below the one without: which comes first depends on what stands there.
-        if limit is not None and swap is not None and files.number("memory.memsw.limit_in_bytes") < limit:
-            files.write("memory.memsw.limit_in_bytes", str(swap))
-        if limit is not None:
-            files.write("memory.limit_in_bytes", str(limit))
-        if swap is not None:
-            files.write("memory.memsw.limit_in_bytes", str(swap))
-        if memory.get("disableOOMKiller"):
-            files.write("memory.oom_control", "1")
+        if limit is not None or swap is not None:
+            self._limit_memory(files, limit, swap)
+        if "disableOOMKiller" in memory:
+            files.write("memory.oom_control", str(int(memory["disableOOMKiller"])))
+
+    def _limit_memory(self, files: Files, limit: int | None, swap: int | None) -> None:
+        """Set the limit of memory, and that of memory and swap together, which may never be below it."""
+        alone, together = files.number("memory.limit_in_bytes"), files.number("memory.memsw.limit_in_bytes")
+        above = limit is not None and (limit < 0 or limit > together) and bool(together)
+        if limit is not None and swap is None and above and together < _NO_LIMIT:
+            raise checks.swap_below_memory(limit, together)
+        if limit is None and swap is not None and 0 <= swap < alone:
+            raise checks.swap_below_memory(alone if alone < _NO_LIMIT else -1, swap)
+        writes = [("memory.limit_in_bytes", limit), ("memory.memsw.limit_in_bytes", swap)]
+        try:
+            for name, value in reversed(writes) if above else writes:
+                if value is not None:
+                    files.write(name, str(value))
+        except SyscallError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            files.write("memory.limit_in_bytes", str(alone))  # where it was lowered, and the other could not be
+            used = files.number("memory.memsw.usage_in_bytes") or files.number("memory.usage_in_bytes")
+            raise checks.memory_in_use(name, value, used) from None
 
     def _apply_cpu(self, cpu: LinuxCPU) -> None:
+        checks.check_cpu(cpu)
         for key, name in (("period", "cpu.cfs_period_us"), ("quota", "cpu.cfs_quota_us"), ("shares", "cpu.shares")):
             if key in cpu:
-                self._controller("cpu").write(name, str(cpu[key]))  # type: ignore[literal-required]
+                value: int = cpu[key]  # type: ignore[literal-required]
+                self._controller("cpu").write(name, str(value if value > 0 else -1))
         for key in ("cpus", "mems"):
             if key in cpu:
-                self._controller("cpuset").write(f"cpuset.{key}", cpu[key])  # type: ignore[literal-required]
+                files, asked = self._controller("cpuset"), str(cpu[key])  # type: ignore[literal-required]
+                checks.check_subset(key, asked, _content(f"{os.path.dirname(files.directory)}/cpuset.effective_{key}"))
+                files.write(f"cpuset.{key}", asked)
 
     def _apply_block_io(self, block_io: LinuxBlockIO) -> None:
+        checks.check_block_io(block_io)
         files = self._controller("blkio")
         if "weight" in block_io:
-            for name in ("blkio.bfq.weight", "blkio.weight"):
-                if os.path.exists(f"{files.directory}/{name}"):
-                    files.write(name, str(block_io["weight"]))
-                    break
-            else:
-                raise Unavailable("block io weight", "no i/o scheduler here has weights", "use the bfq scheduler")
+            if not checks.scheduled_by_bfq():
+                raise checks.no_weights()
+            files.write("blkio.bfq.weight", str(block_io["weight"]))
         for key, name in (
             ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
             ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
@@ -177,21 +202,20 @@ class CgroupV1(Cgroup):
         for directory in self.directories():
             Files(directory).write("tasks", "0")
 
-    def procs(self) -> list[int]:
-        """See ``Cgroup``.
-
-        Source: cgroups(7).
-        """
-        for files in self._files.values():
-            return [int(pid) for pid in files.read("cgroup.procs").split()]
-        return []
-
     def freeze(self) -> None:
-        """See ``Cgroup``.
+        """See ``Cgroup``; the kernel sees that all have stopped when it is asked for the state, and tells nobody.
 
         Source: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst.
         """
-        self._controller("freezer").write("freezer.state", "FROZEN")
+        files = self._controller("freezer")
+        deadline = time.monotonic() + _FREEZE_SECONDS
+        files.write("freezer.state", "FROZEN")
+        while files.read("freezer.state").strip() != b"FROZEN":
+            if time.monotonic() > deadline:
+                files.write("freezer.state", "THAWED")
+                hint = "some process cannot be stopped now, such as one that waits for a disk"
+                raise SyscallError(errno.EBUSY, os.strerror(errno.EBUSY), "freeze", files.directory, hint)
+            time.sleep(PAUSE_SECONDS)
 
     def thaw(self) -> None:
         """See ``Cgroup``.
@@ -201,19 +225,12 @@ class CgroupV1(Cgroup):
         self._controller("freezer").write("freezer.state", "THAWED")
 
     def kill(self) -> None:
-        """See ``Cgroup``; version 1 has no such call, so the processes are stopped first and none can fork away.
+        """See ``Cgroup``; version 1 has no call for it.
 
         Source: kill(2).
         """
-        if "freezer" in self._files and os.path.exists(self._files["freezer"].directory):
-            self.freeze()
-        for pid in self.procs():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if "freezer" in self._files and os.path.exists(self._files["freezer"].directory):
-            self.thaw()
+        if any(os.path.isdir(directory) for directory in self.directories()):
+            kill_all(self)
 
     def usage(self) -> Usage:
         """See ``Cgroup``.
@@ -239,6 +256,7 @@ class CgroupV1(Cgroup):
             usage.cpu_throttled_ns = stat.get(b"throttled_time", 0)
         if files := self._files.get("pids"):
             usage.pids, usage.pids_limit = files.number("pids.current"), files.number("pids.max")
+            usage.pids_refused = files.table("pids.events").get(b"max", 0)
         if files := self._files.get("blkio"):
             usage.io_read_bytes, usage.io_write_bytes = _io_bytes(files.read("blkio.throttle.io_service_bytes"))
         return usage
@@ -249,7 +267,10 @@ class CgroupV1(Cgroup):
         Source: Documentation/admin-guide/cgroup-v1/memory.rst § 10. OOM Control.
         """
         files = self._files.get("memory")
-        return files.table("memory.oom_control").get(b"oom_kill", 0) if files else 0
+        try:
+            return files.table("memory.oom_control").get(b"oom_kill", 0) if files else 0
+        except SyscallError:
+            return 0
 
     def pressure(self) -> dict[str, dict[str, float]]:
         """Return nothing: version 1 does not tell.
@@ -264,20 +285,36 @@ class CgroupV1(Cgroup):
         Source: kernel/cgroup/cgroup-v1.c, cgroup1_rename().
         """
         for files in self._files.values():
-            mount = files.directory[: len(files.directory) - len(self.path)]
-            if os.path.exists(files.directory):
-                os.rename(files.directory, mount + path)
-            files.directory = mount + path
+            new = files.directory[: len(files.directory) - len(self.path)] + path
+            try:
+                os.rename(files.directory, new)
+            except FileNotFoundError:
+                pass  # of controllers in one hierarchy, the first has renamed it for all
+            except OSError as error:
+                number = error.errno or 0
+                raise SyscallError(number, os.strerror(number), "rename", new, f"from '{self.path}'") from None
+            files.directory = new
         self.path = path
 
-    def remove(self) -> None:
-        """See ``Cgroup``.
+    def wait_until_empty(self, directory: str, seconds: float) -> None:
+        """See ``Cgroup``; a process that is listed tells of its end, and leaves its group soon after that or before.
 
-        Source: Documentation/admin-guide/cgroup-v1/cgroups.rst § 2.1 Basic Usage.
+        Source: pidfd_open(2).
         """
-        self.close()
-        for directory in self.directories():
-            remove_directory(directory)
+        fds: list[int] = []
+        poll = select.poll()
+        try:
+            for pid in read_whole(f"{directory}/cgroup.procs").split():
+                try:
+                    fds.append(processes.pidfd_open(int(pid)))
+                except OSError:
+                    continue
+                poll.register(fds[-1], select.POLLIN)
+            if not fds or not poll.poll(seconds * 1000):
+                time.sleep(PAUSE_SECONDS)
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def close(self) -> None:
         """See ``Cgroup``.
@@ -288,14 +325,15 @@ class CgroupV1(Cgroup):
             files.close()
 
 
-def _make(directory: str) -> None:
-    """Make a directory and its parents, the common case in one call."""
+def _make(directory: str) -> bool:
+    """Make a directory and its parents, the common case in one call; False where it is there already."""
     try:
-        os.mkdir(directory, 0o755)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        os.makedirs(directory, 0o755, exist_ok=True)
+        return make_directory(directory)
+    except SyscallError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    _make(os.path.dirname(directory))
+    return make_directory(directory)
 
 
 def _inherit_cpuset(mount: str, path: str) -> None:

@@ -9,18 +9,26 @@ Source: Documentation/admin-guide/cgroup-v2.rst.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import time
 
-from nbcontainers.errors import Unavailable
-from nbcontainers.linux.cgroups.common import Cgroup, Driver, Files, Usage, remove_directory, subdirectories
+from nbcontainers.errors import Conflict, SyscallError, Unavailable
+from nbcontainers.linux.cgroups import checks
+from nbcontainers.linux.cgroups.common import PAUSE_SECONDS, Cgroup, Driver, Usage, make_directory, remove_made
+from nbcontainers.linux.cgroups.files import Files, read_whole, subdirectories
+from nbcontainers.linux.cgroups.killing import kill_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbcontainers.runtime.spec import LinuxBlockIO, LinuxCPU, LinuxMemory, LinuxResources
 
 _WANTED = ("memory", "cpu", "cpuset", "pids", "io")
-DEFAULT_PERIOD_USEC = 100_000
+_DEFAULT_SHARES = 1024
+_DEFAULT_WEIGHT = 100
+_FREEZE_SECONDS = 2.0
+_INTERNAL = "it has processes of its own, and a group of version 2 has either processes or groups below it with limits"
 
 
 class DriverV2(Driver):
@@ -34,39 +42,56 @@ class DriverV2(Driver):
 
     def __init__(self, mount: str) -> None:
         self.mount = mount
-        with open(f"{mount}/cgroup.controllers") as file:
-            available = file.read().split()
+        available = read_whole(f"{mount}/cgroup.controllers").decode().split()
         self.controllers = frozenset(name for name in _WANTED if name in available)
 
-    def create(self, path: str, resources: LinuxResources) -> CgroupV2:
-        """See ``Driver``.
+    def version_of(self, controller: str) -> int:
+        """Return 2.
+
+        Source: cgroups(7).
+        """
+        return 2
+
+    def make(self, path: str) -> list[str]:
+        """See ``Driver``; the group has all controllers.
 
         Source: Documentation/admin-guide/cgroup-v2.rst § Enabling and Disabling.
         """
-        directory = self.mount
-        for name in path.strip("/").split("/"):
-            self._enable(directory)
-            directory = f"{directory}/{name}"
+        directory = self.mount + path
+        try:
+            made = make_directory(directory)
+        except SyscallError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            self._give_controllers(path)
+            made = make_directory(directory)
+        if not self.controllers <= set(read_whole(f"{directory}/cgroup.controllers").decode().split()):
             try:
-                os.mkdir(directory, 0o755)
-            except FileExistsError:
-                continue
-        group = self.open(path)
-        try:
-            group.apply(resources)
-        except BaseException:
-            group.remove()
-            raise
-        return group
+                self._give_controllers(path)
+            except BaseException:
+                remove_made([directory] if made else [])
+                raise
+        return [directory] if made else []
 
-    def _enable(self, directory: str) -> None:
-        files = Files(directory)
+    def _give_controllers(self, path: str) -> None:
+        """Make the groups above, and have each give the controllers to those below it."""
+        above = self.mount
+        for name in path.strip("/").split("/"):
+            enabled = set(read_whole(f"{above}/cgroup.subtree_control").decode().split())
+            if missing := self.controllers - enabled:
+                self._enable(above, " ".join(f"+{controller}" for controller in sorted(missing)))
+            above = f"{above}/{name}"
+            if above != self.mount + path:
+                make_directory(above)
+
+    def _enable(self, directory: str, controllers: str) -> None:
         try:
-            missing = self.controllers - set(files.read("cgroup.subtree_control").decode().split())
-        finally:
-            files.close()
-        if missing:
-            files.write("cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(missing)))
+            Files(directory).write("cgroup.subtree_control", controllers)
+        except SyscallError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            remedy = "move them into a group below it first, or start the engine with systemd-run -p Delegate=yes"
+            raise Unavailable(f"control groups below '{directory}'", _INTERNAL, remedy) from None
 
     def open(self, path: str) -> CgroupV2:
         """See ``Driver``.
@@ -83,11 +108,23 @@ class DriverV2(Driver):
         return subdirectories(self.mount + path)
 
     def swap_limit(self) -> bool:
-        """See ``Driver``; the root group has no such file, so the answer is whether memory is controlled.
+        """See ``Driver``; the root group does not say, so a group below it is asked, and made where there is none.
 
         Source: Documentation/admin-guide/cgroup-v2.rst § Memory Interface Files.
         """
-        return "memory" in self.controllers and os.path.exists("/proc/swaps")
+        if "memory" not in self.controllers:
+            return False
+        for name in subdirectories(self.mount):
+            if os.path.exists(f"{self.mount}/{name}/memory.max"):
+                return os.path.exists(f"{self.mount}/{name}/memory.swap.max")
+        try:
+            group = self.create(f"/nbcontainers-probe-{os.getpid()}", {})
+        except (OSError, Unavailable):
+            return os.path.exists("/proc/swaps")  # a guess: this user may not make groups
+        try:
+            return os.path.exists(f"{self.mount}{group.path}/memory.swap.max")
+        finally:
+            group.remove()
 
 
 class CgroupV2(Cgroup):
@@ -98,6 +135,13 @@ class CgroupV2(Cgroup):
         self._mount = mount
         self._controllers = controllers
         self._files = Files(mount + path)
+
+    def directories(self) -> list[str]:
+        """See ``Cgroup``.
+
+        Source: cgroups(7).
+        """
+        return [self._files.directory]
 
     def apply(self, resources: LinuxResources) -> None:
         """See ``Cgroup``.
@@ -110,51 +154,96 @@ class CgroupV2(Cgroup):
             self._apply_cpu(cpu)
         if pids := resources.get("pids"):
             self._need("pids")
-            self._files.write("pids.max", str(pids["limit"]) if pids["limit"] > 0 else "max")
+            self._files.write("pids.max", str(pids["limit"] if pids["limit"] > 0 else "max"))
         if block_io := resources.get("blockIO"):
             self._apply_block_io(block_io)
         if resources.get("devices"):
             raise Unavailable("device rules", "version 2 has no devices controller", "leave out --device-cgroup-rule")
 
     def _apply_memory(self, memory: LinuxMemory) -> None:
+        checks.check_memory(memory)
         self._need("memory")
-        limit = memory.get("limit")
-        if "reservation" in memory:
-            self._files.write("memory.low", str(memory["reservation"]))
-        if limit is not None:
-            self._files.write("memory.max", str(limit) if limit > 0 else "max")
-        if "swap" in memory:
-            # The specification counts memory and swap together, version 2 counts swap alone.
-            swap = memory["swap"]
-            self._files.write("memory.swap.max", "max" if swap < 0 else str(max(swap - (limit or 0), 0)))
         if memory.get("disableOOMKiller"):
             raise Unavailable("disabling the oom killer", "version 2 cannot", "leave out --oom-kill-disable")
+        if "reservation" in memory:
+            self._files.write("memory.low", str(max(memory["reservation"], 0)))
+        limit, swap = memory.get("limit"), memory.get("swap")
+        old_swap = self._files.read("memory.swap.max").decode().strip()
+        swap_alone = self._swap_alone(limit, swap)
+        if swap_alone and swap_alone != old_swap:
+            self._files.write("memory.swap.max", swap_alone)
+        if limit is not None:
+            try:
+                self._limit_memory(limit)
+            except Conflict:
+                self._files.write("memory.swap.max", old_swap)
+                raise
+
+    def _swap_alone(self, limit: int | None, swap: int | None) -> str:
+        """Return what ``memory.swap.max`` is to be, or an empty string for what it is.
+
+        The specification counts memory and swap together, version 2 counts swap alone: so a limit of memory that is
+        changed alone changes that of swap, as on version 1.
+        """
+        files = self._files
+        if swap is not None and swap < 0:
+            return "max"
+        if limit is not None and swap is not None:
+            return str(swap - limit)
+        old_limit, old_swap = files.read("memory.max").strip(), files.read("memory.swap.max").strip()
+        if limit is None and swap is not None:
+            alone = -1 if old_limit == b"max" else int(old_limit)
+            if alone < 0 or swap < alone:
+                raise checks.swap_below_memory(alone, swap)
+            return str(swap - alone)
+        if limit is None or b"max" in (old_limit, old_swap) or not old_swap:
+            return ""
+        together = int(old_limit) + int(old_swap)
+        if limit < 0 or limit > together:
+            raise checks.swap_below_memory(limit, together)
+        return str(together - limit)
+
+    def _limit_memory(self, limit: int) -> None:
+        """Set the limit; a lower one than what is in use would have processes killed, so what can be freed is, first.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst § memory.high, memory.max.
+        """
+        files = self._files
+        if 0 <= limit < files.number("memory.current"):
+            files.write("memory.high", str(limit))
+            try:
+                if (used := files.number("memory.current")) > limit:
+                    raise checks.memory_in_use("memory.max", limit, used)
+                files.write("memory.max", str(limit))
+            finally:
+                files.write("memory.high", "max")
+        else:
+            files.write("memory.max", str(limit) if limit >= 0 else "max")
 
     def _apply_cpu(self, cpu: LinuxCPU) -> None:
+        checks.check_cpu(cpu)
         if "quota" in cpu or "period" in cpu:
             self._need("cpu")
-            quota = cpu.get("quota", -1)
-            text = "max" if quota <= 0 else str(quota)
-            self._files.write("cpu.max", f"{text} {cpu.get('period', DEFAULT_PERIOD_USEC)}")
+            quota, _, period = self._files.read("cpu.max").decode().strip().partition(" ")
+            if "quota" in cpu:
+                quota = str(cpu["quota"]) if cpu["quota"] > 0 else "max"
+            self._files.write("cpu.max", f"{quota} {cpu.get('period', period)}")
         if "shares" in cpu:
             self._need("cpu")
             self._files.write("cpu.weight", str(weight_of_shares(cpu["shares"])))
         for key in ("cpus", "mems"):
             if key in cpu:
                 self._need("cpuset")
-                self._files.write(f"cpuset.{key}", cpu[key])
+                asked: str = cpu[key]
+                above = os.path.dirname(self._files.directory)
+                checks.check_subset(key, asked, read_whole(f"{above}/cpuset.{key}.effective").decode())
+                self._files.write(f"cpuset.{key}", asked)
 
     def _apply_block_io(self, block_io: LinuxBlockIO) -> None:
+        checks.check_block_io(block_io)
         self._need("io")
         if "weight" in block_io:
-            for name in ("io.bfq.weight", "io.weight"):
-                if os.path.exists(f"{self._files.directory}/{name}"):
-                    self._files.write(
-                        name, f"default {block_io['weight']}" if name == "io.weight" else str(block_io["weight"])
-                    )
-                    break
-            else:
-                raise Unavailable("block io weight", "no i/o scheduler here has weights", "use the bfq scheduler")
+            self._weigh(block_io["weight"])
         for key, word in (
             ("throttleReadBpsDevice", "rbps"),
             ("throttleWriteBpsDevice", "wbps"),
@@ -162,7 +251,19 @@ class CgroupV2(Cgroup):
             ("throttleWriteIOPSDevice", "wiops"),
         ):
             for device in block_io.get(key, ()):  # type: ignore[attr-defined]
-                self._files.write("io.max", f"{device['major']}:{device['minor']} {word}={device['rate']}")
+                self._files.write("io.max", f"{device['major']}:{device['minor']} {word}={device['rate'] or 'max'}")
+
+    def _weigh(self, weight: int) -> None:
+        """Set the weight for whichever of the two mechanisms is in use; elsewhere it would do nothing.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst § io.cost.qos, io.weight; Documentation/block/bfq-iosched.rst.
+        """
+        if checks.scheduled_by_bfq():
+            self._files.write("io.bfq.weight", str(weight))
+        elif b"enable=1" in read_whole(f"{self._mount}/io.cost.qos"):
+            self._files.write("io.weight", f"default {1 + (weight - 10) * 9999 // 990}")
+        else:
+            raise checks.no_weights()
 
     def _need(self, controller: str) -> None:
         if controller not in self._controllers:
@@ -185,16 +286,14 @@ class CgroupV2(Cgroup):
     def attach(self, pid: int) -> None:
         """See ``Cgroup``.
 
-        Source: Documentation/admin-guide/cgroup-v2.rst § Organizing Processes.
+        Source: Documentation/admin-guide/cgroup-v2.rst § Organizing Processes, No Internal Process Constraint.
         """
-        self._files.write("cgroup.procs", str(pid))
-
-    def procs(self) -> list[int]:
-        """See ``Cgroup``.
-
-        Source: Documentation/admin-guide/cgroup-v2.rst § Core Interface Files.
-        """
-        return [int(pid) for pid in self._files.read("cgroup.procs").split()]
+        try:
+            self._files.write("cgroup.procs", str(pid))
+        except SyscallError as error:
+            if error.errno == errno.EBUSY:
+                error.hint = "there are groups with limits below it, so it cannot have processes of its own"
+            raise
 
     def freeze(self) -> None:
         """See ``Cgroup``.
@@ -202,6 +301,10 @@ class CgroupV2(Cgroup):
         Source: Documentation/admin-guide/cgroup-v2.rst § cgroup.freeze.
         """
         self._files.write("cgroup.freeze", "1")
+        if not self._wait_for(b"frozen 1", _FREEZE_SECONDS):
+            self._files.write("cgroup.freeze", "0")
+            hint = "some process cannot be stopped now, such as one that waits for a disk"
+            raise SyscallError(errno.EBUSY, os.strerror(errno.EBUSY), "freeze", self._files.directory, hint)
 
     def thaw(self) -> None:
         """See ``Cgroup``.
@@ -215,7 +318,12 @@ class CgroupV2(Cgroup):
 
         Source: Documentation/admin-guide/cgroup-v2.rst § cgroup.kill.
         """
-        self._files.write("cgroup.kill", "1")
+        if not os.path.isdir(self._files.directory):
+            return
+        try:
+            self._files.write("cgroup.kill", "1")
+        except Unavailable:
+            kill_all(self)  # before Linux 5.14
 
     def usage(self) -> Usage:
         """See ``Cgroup``.
@@ -235,6 +343,7 @@ class CgroupV2(Cgroup):
         usage.cpu_throttled_periods = cpu.get(b"nr_throttled", 0)
         usage.cpu_throttled_ns = cpu.get(b"throttled_usec", 0) * 1000
         usage.pids, usage.pids_limit = files.number("pids.current"), files.number("pids.max")
+        usage.pids_refused = files.table("pids.events").get(b"max", 0)
         for word in files.read("io.stat").split():
             key, _, value = word.partition(b"=")
             usage.io_read_bytes += int(value) if key == b"rbytes" else 0
@@ -246,7 +355,10 @@ class CgroupV2(Cgroup):
 
         Source: Documentation/admin-guide/cgroup-v2.rst § memory.events.
         """
-        return self._files.table("memory.events").get(b"oom_kill", 0)
+        try:
+            return self._files.table("memory.events").get(b"oom_kill", 0)
+        except SyscallError:
+            return 0
 
     def pressure(self) -> dict[str, dict[str, float]]:
         """See ``Cgroup``.
@@ -268,28 +380,34 @@ class CgroupV2(Cgroup):
         """
         raise Unavailable("renaming a control group", "version 2 cannot", "make it with its final name")
 
-    def remove(self) -> None:
-        """See ``Cgroup``; waits, by event, until the last process has gone.
+    def wait_until_empty(self, directory: str, seconds: float) -> None:
+        """See ``Cgroup``; the kernel tells when the last process has left.
 
         Source: Documentation/admin-guide/cgroup-v2.rst § cgroup.events.
         """
-        self.close()
-        try:
-            remove_directory(self._files.directory)
-        except OSError:
-            self._wait_until_empty(5000)
-            remove_directory(self._files.directory)
+        if self._wait_for(b"populated 0", seconds):
+            time.sleep(PAUSE_SECONDS)  # it still is busy all the same: with a process on its way to another group
 
-    def _wait_until_empty(self, timeout_milliseconds: int) -> None:
-        fd = os.open(f"{self._files.directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    def _wait_for(self, event: bytes, seconds: float) -> bool:
+        """Wait until ``cgroup.events`` says so, or the group is gone; False when the time is over."""
+        deadline = time.monotonic() + seconds
+        try:
+            fd = os.open(f"{self._files.directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
         try:
             poll = select.poll()
             poll.register(fd, select.POLLPRI)
-            while b"populated 1" in os.pread(fd, 4096, 0):
-                if not poll.poll(timeout_milliseconds):
-                    return
+            while event not in os.pread(fd, 4096, 0):
+                left = deadline - time.monotonic()
+                if left <= 0 or not poll.poll(left * 1000):
+                    return event in os.pread(fd, 4096, 0)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
         finally:
             os.close(fd)
+        return True
 
     def close(self) -> None:
         """See ``Cgroup``.
@@ -302,6 +420,8 @@ class CgroupV2(Cgroup):
 def weight_of_shares(shares: int) -> int:
     """Return the weight (1 to 10000) that stands for version 1's shares (2 to 262144).
 
-    Source: OCI runtime-spec, config-linux.md § CPU; the conversion that systemd and runc use.
+    The kernel itself converts so: the default 1024 is the default 100, and twice the shares are twice the weight.
+
+    Source: kernel/sched/core.c, cpu_weight_read_u64().
     """
-    return 1 + (max(2, min(shares, 262144)) - 2) * 9999 // 262142
+    return max(1, min((shares * _DEFAULT_WEIGHT + _DEFAULT_SHARES // 2) // _DEFAULT_SHARES, 10_000))
