@@ -20,8 +20,9 @@ from nbcontainers.api.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 from nbcontainers.api.hijack import Hijack, Inbound
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.model import Container
-from nbcontainers.runtime import log
+from nbcontainers.runtime import log, rewind
 from nbcontainers.runtime.log import Reader
+from nbcontainers.runtime.rewind import Place
 
 if TYPE_CHECKING:
     from nbcontainers.engine.engine import Engine
@@ -36,7 +37,8 @@ async def attach(call: Call) -> web.StreamResponse:
     streams = frozenset(stream for name, stream in (("stdout", log.STDOUT), ("stderr", log.STDERR)) if call.flag(name))
     directory = call.engine.output_directory(container)
     replay, stream = call.flag("logs"), call.flag("stream")
-    reader = Reader(directory) if replay else output.at_end(directory)
+    place = Place() if replay else rewind.end(directory)
+    reader = Reader(directory, place.segment, place.offset)
     with_input = call.flag("stdin") and stream and container.config.open_stdin
     if not stream:
         return await _replay(call, container, reader, streams)

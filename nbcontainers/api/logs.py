@@ -13,6 +13,7 @@ from nbcontainers.api.routing import Route
 from nbcontainers.engine.model import Container
 from nbcontainers.runtime import log
 from nbcontainers.runtime.log import Reader
+from nbcontainers.runtime.rewind import Place
 
 PIECE_BYTES = 256 << 10
 INLINE_LOG_BYTES = 4 << 20  # a log up to this size is counted in the event loop, a longer one in a thread
@@ -45,36 +46,34 @@ async def logs(call: Call) -> web.StreamResponse:
     asked = selection(call, streams)
     tty = container.config.tty
     follow = call.flag("follow") and call.engine.is_live(container)
-    skip = await _lines_to_skip(directory, asked)
+    place = await _place(directory, asked)
     kind = frames.content_type(tty, call.version)
     if follow:
-        with output.Follower(call.engine, container, Reader(directory)) as follower:
+        with output.Follower(call.engine, container, Reader(directory, place.segment, place.offset)) as follower:
             response = await responses.stream(call, kind)
-            await _follow(call, container, response, follower, asked, skip)
+            await _follow(call, container, response, follower, asked, place)
             return response
-    reader = Reader(directory)
+    reader = Reader(directory, place.segment, place.offset)
     try:
-        return await _send(call, kind, reader, asked, skip, frames.Bulk(tty=tty, timestamps=call.flag("timestamps")))
+        return await _send(call, kind, reader, asked, place, frames.Bulk(tty=tty, timestamps=call.flag("timestamps")))
     finally:
         reader.close()
 
 
-async def _lines_to_skip(directory: str, asked: Selection) -> int:
-    if asked.tail is None:
-        return 0
-    if log.size(directory) <= INLINE_LOG_BYTES:
-        return output.lines_to_skip(directory, asked)
-    return await asyncio.to_thread(output.lines_to_skip, directory, asked)
+async def _place(directory: str, asked: Selection) -> Place:
+    if log.size(directory) <= INLINE_LOG_BYTES or (asked.tail is None and asked.since_ns is None):
+        return output.place(directory, asked)
+    return await asyncio.to_thread(output.place, directory, asked)
 
 
 async def _send(
-    call: Call, kind: str, reader: Reader, asked: Selection, skip: int, bulk: frames.Bulk
+    call: Call, kind: str, reader: Reader, asked: Selection, place: Place, bulk: frames.Bulk
 ) -> web.StreamResponse:
     """Send what there is; a short log as one answer, a long one as a stream."""
     response: web.StreamResponse | None = None
     pieces: list[bytes] = []
     size = 0
-    for frame in output.selected(reader, asked, skip):
+    for frame in output.selected(reader, asked, place):
         piece = bulk.format(frame)
         pieces.append(piece)
         size += len(piece)
@@ -95,16 +94,16 @@ async def _follow(
     response: web.StreamResponse,
     follower: output.Follower,
     asked: Selection,
-    skip: int,
+    place: Place,
 ) -> None:
+    beginning = output.Beginning(place)
     lines = frames.Lines(tty=container.config.tty, timestamps=call.flag("timestamps"))
     async for frame in follower.frames():
         if asked.until_ns is not None and frame.ns > asked.until_ns:
             break
         if not asked.has(frame):
             continue
-        frame.data, skip = output.skipped(frame.data, skip)
-        if piece := lines.format(frame):
+        if piece := lines.format(beginning.cut(frame)):
             await response.write(piece)
     if rest := lines.rest():
         await response.write(rest)
@@ -115,11 +114,11 @@ async def columns(call: Call) -> web.StreamResponse:
     container = call.engine.container(call.parameters["id"])
     directory = call.engine.log_directory(container.id)
     asked = selection(call, output.ALL_STREAMS)
-    skip = await _lines_to_skip(directory, asked)
-    reader = Reader(directory)
+    place = await _place(directory, asked)
+    reader = Reader(directory, place.segment, place.offset)
     try:
         response = await responses.stream(call, "application/octet-stream")
-        for frame in output.selected(reader, asked, skip):
+        for frame in output.selected(reader, asked, place):
             await response.write(_COLUMN.pack(frame.ns, frame.stream, len(frame.data)) + frame.data)
         return response
     finally:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from nbcontainers.engine.model import Container, ContainerState
 from nbcontainers.linux.inotify import IN_CREATE, IN_MODIFY, Inotify
-from nbcontainers.runtime import log
+from nbcontainers.runtime import log, rewind
 from nbcontainers.runtime.log import Frame, Reader
+from nbcontainers.runtime.rewind import Place
 
 if TYPE_CHECKING:
     from nbcontainers.engine.engine import Engine
@@ -39,53 +40,51 @@ class Selection:
         )
 
 
-def selected(reader: Reader, selection: Selection, skip_lines: int = 0) -> Iterator[Frame]:
-    """Yield the frames of a selection, as far as they are written, without the first ``skip_lines`` lines."""
+def place(directory: str, selection: Selection) -> Place:
+    """Return where in a log a selection begins."""
+    return rewind.find(
+        directory,
+        selection.streams,
+        since_ns=selection.since_ns,
+        until_ns=selection.until_ns,
+        tail=selection.tail,
+    )
+
+
+def selected(reader: Reader, selection: Selection, place: Place | None = None) -> Iterator[Frame]:
+    """Yield the frames of a selection, as far as they are written.
+
+    Args:
+        reader: At ``place``, or at the beginning of the log.
+        selection: What is wanted.
+        place: From ``place()``.
+    """
+    beginning = Beginning(place or Place())
     for frame in reader.frames():
-        if not selection.has(frame):
-            continue
-        if skip_lines:
-            frame.data, skip_lines = skipped(frame.data, skip_lines)
-        if frame.data:
+        if selection.has(frame) and beginning.cut(frame).data:
             yield frame
 
 
-def skipped(data: bytes, lines: int) -> tuple[bytes, int]:
-    """Leave out so many lines; return what is left, and how many are still to be left out."""
-    if not lines:
-        return data, 0
-    count = data.count(b"\n")
-    if count < lines:
-        return b"", lines - count
-    position = 0
-    for _ in range(lines):
-        position = data.index(b"\n", position) + 1
-    return data[position:], 0
+class Beginning:
+    """Leaves out, where reading begins in the midst of a log, what belongs to lines that began before."""
 
+    def __init__(self, place: Place) -> None:
+        self._index = place.index
+        self._begun = set(ALL_STREAMS) if place.begun else set()
 
-def lines_to_skip(directory: str, selection: Selection) -> int:
-    """Return how many lines stand before the last ``tail`` ones of a selection."""
-    if selection.tail is None:
-        return 0
-    reader = Reader(directory)
-    count, unfinished = 0, {}
-    try:
-        for frame in reader.frames():
-            if selection.has(frame):
-                count += frame.data.count(b"\n")
-                unfinished[frame.stream] = not frame.data.endswith(b"\n")
-    finally:
-        reader.close()
-    return max(0, count + sum(unfinished.values()) - selection.tail)
-
-
-def at_end(directory: str) -> Reader:
-    """Return a reader of what will be written from now on."""
-    present = log.segments(directory)
-    if not present:
-        return Reader(directory)
-    size = os.stat(f"{directory}/{log.DIRECTORY}/{present[-1]:08d}").st_size
-    return Reader(directory, present[-1], size)
+    def cut(self, frame: Frame) -> Frame:
+        """Take away what does not belong to the selection from the next frame of it."""
+        if self._index:
+            frame.data = frame.data[self._index :]
+            self._index = 0
+            self._begun.discard(frame.stream)
+        elif frame.stream in self._begun:
+            if not frame.begins:
+                _, newline, frame.data = frame.data.partition(b"\n")
+                if not newline:
+                    return frame
+            self._begun.discard(frame.stream)
+        return frame
 
 
 class Follower:

@@ -36,9 +36,7 @@ from nbcontainers.images.config import architecture as this_architecture
 from nbcontainers.images.references import normalize
 from nbcontainers.images.store import timestamp
 from nbcontainers.linux.mounts import openat2
-from nbcontainers.networks import Networks
 from nbcontainers.runtime import users
-from nbcontainers.runtime.client import Launcher
 from nbcontainers.runtime.rootfs import open_rootfs
 
 SCRATCH = "scratch"
@@ -49,15 +47,13 @@ class Builder:
 
     Args:
         images: Where base images come from and results go.
-        launcher: Runs RUN.
-        networks: Gives RUN a network.
+        runner: Runs RUN.
         root: The builder's own directory.
-        cgroup_parent: The control group of this engine's containers.
     """
 
-    def __init__(self, images: Images, launcher: Launcher, networks: Networks, root: Path, cgroup_parent: str) -> None:
+    def __init__(self, images: Images, runner: Runner, root: Path) -> None:
         self.images = images
-        self.runner = Runner(root / "running", launcher, networks, cgroup_parent)
+        self.runner = runner
         self.cache = Cache(root / "cache.jsonl")
 
     async def build(self, context: Path, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:

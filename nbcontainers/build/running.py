@@ -1,7 +1,6 @@
 """RUN: a command in a container of its own, whose changes become a layer."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
@@ -13,9 +12,11 @@ from nbcontainers.build.events import BuildError, Output
 from nbcontainers.errors import Unsupported
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
-from nbcontainers.runtime.client import Launcher
+from nbcontainers.runtime.cleanup import Cleanup
+from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.defaults import default_spec
 from nbcontainers.runtime.follow import Follower
+from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import STDERR, Reader
 from nbcontainers.runtime.spec import Request, Rootfs
 
@@ -42,11 +43,17 @@ class Runner:
         root: The directory for what running needs; swept at the start.
         launcher: Starts containers.
         networks: Gives them a network.
+        cleanup: Removes what they leave.
         cgroup_parent: The control group of this engine's containers.
     """
 
-    def __init__(self, root: Path, launcher: Launcher, networks: Networks, cgroup_parent: str) -> None:
+    def __init__(
+        self, root: Path, launcher: Launcher, networks: Networks, cleanup: Cleanup, cgroup_parent: str
+    ) -> None:
+        root = root / "running"
         self._root = root
+        self._driver = cgroups.detect()
+        self._cleanup = cleanup
         self._launcher = launcher
         self._networks = networks
         self._cgroup_parent = cgroup_parent
@@ -73,18 +80,19 @@ class Runner:
             async for output in self._run(key, directory, rootfs, command):
                 yield output
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
-            cgroup = cgroups.detect().open(f"{self._cgroup_parent}/{key}")
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(cgroup.remove)
+            self._cleanup.discard(directory)
+            self._cleanup.remove_group(self._driver.open(f"{self._cgroup_parent}/{key}"))
 
     async def _run(self, key: str, directory: Path, rootfs: Rootfs, command: Command) -> AsyncIterator[Output]:
         request, namespace_fd = await self._request(key, directory, rootfs, command)
         try:
             connection = await self._launcher.launch(request, network_namespace_fd=namespace_fd)
+            async for output in self._watch(connection, directory, command):
+                yield output
         finally:
-            if namespace_fd is not None:
-                os.close(namespace_fd)
+            self._networks.release(key)
+
+    async def _watch(self, connection: ShimConnection, directory: Path, command: Command) -> AsyncIterator[Output]:
         ended = asyncio.ensure_future(connection.wait())
         try:
             with Follower(str(directory), Reader(str(directory))) as follower:
@@ -97,7 +105,6 @@ class Runner:
                 connection.signal(signal.SIGKILL)
                 await ended
             connection.close()
-            self._networks.release(key)
         if status is None:
             raise BuildError("the command's shim was killed", 137)
         if status.code:
@@ -137,6 +144,5 @@ class Runner:
             logMaxBytes=_LOG_BYTES,
             logMaxFiles=2,
             network="namespace" if namespace_fd is not None else "host" if command.network == "host" else "none",
-            seccomp="",
         )
         return request, namespace_fd

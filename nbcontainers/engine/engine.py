@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions
+from nbcontainers.build.running import Runner
 from nbcontainers.engine import creation, limits, recovery
 from nbcontainers.engine.doctor import swap_limit
 from nbcontainers.engine.events import Events
@@ -22,7 +23,9 @@ from nbcontainers.engine.state import State
 from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
-from nbcontainers.runtime.client import Launcher, ShimConnection
+from nbcontainers.runtime.cleanup import Cleanup
+from nbcontainers.runtime.client import ShimConnection
+from nbcontainers.runtime.launching import Launcher
 from nbcontainers.volumes import Volumes
 
 
@@ -62,12 +65,17 @@ class Engine:
             undo.pop_all()
 
     async def _open_rooms(self, undo: contextlib.AsyncExitStack) -> None:
-        self.images = Images(self.root / "images", [str(self.root), str(self.run)])
+        self.cleanup = Cleanup(self.root / "trash")
+        undo.callback(self.cleanup.close)
+        self.images = Images(self.root / "images", [str(self.root), str(self.run)], self.cleanup.discard)
         self.snapshots: Snapshots = self.images.snapshots
         self.volumes = Volumes(self.root / "volumes")
         self.networks = Networks(self.identity)
         self.metrics = Metrics()
-        self.specification = Specification(self.root, self.identity, self.snapshots, swap_limit=swap_limit())
+        self._swap_limit = swap_limit()
+        self.specification = Specification(
+            self.root, self.identity, self.snapshots, self.cleanup, swap_limit=self._swap_limit
+        )
         self.launcher = Launcher(self.specification.cgroup_parent)
         containers = self._state.containers()
         found = await recovery.find(containers, self.specification)
@@ -76,11 +84,12 @@ class Engine:
         await asyncio.to_thread(recovery.sweep, kept, self.specification, self.snapshots)
         await self.networks.start(recovery.leases(containers, found))
         undo.push_async_callback(self.networks.close, purge=False)
-        await self.launcher.start()
+        self.launcher.start()
         undo.push_async_callback(self.launcher.close)
-        self.builder = Builder(
-            self.images, self.launcher, self.networks, self.root / "build", self.specification.cgroup_parent
+        runner = Runner(
+            self.root / "build", self.launcher, self.networks, self.cleanup, self.specification.cgroup_parent
         )
+        self.builder = Builder(self.images, runner, self.root / "build")
         self.lifecycle = Lifecycle(
             state=self._state,
             events=self.events,
@@ -89,6 +98,7 @@ class Engine:
             snapshots=self.snapshots,
             volumes=self.volumes,
             metrics=self.metrics,
+            cleanup=self.cleanup,
             specification=self.specification,
         )
         await recovery.resume(self.lifecycle, containers, found)
@@ -100,6 +110,7 @@ class Engine:
         self.metrics.close()
         await self.launcher.close()
         await self.networks.close(purge=idle)
+        await asyncio.to_thread(self.cleanup.close)
         if idle:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(_remove_cgroups, self.specification.cgroup_parent)
@@ -155,12 +166,13 @@ class Engine:
             )
         image = self.images.get(config.image)
         container = creation.plan(name, image, config, host_config)
-        warnings = creation.warnings(host_config, swap_limit=swap_limit())
+        warnings = creation.warnings(host_config, swap_limit=self._swap_limit)
         with creation.undone_on_error(self.specification, container):
             creation.make(self.specification, self.snapshots, self.volumes, image, container)
             self._state.save(container)
         self.lifecycle.add(container)
         self.lifecycle.tell(container, "create")
+        asyncio.get_running_loop().call_soon(self.lifecycle.anticipate, container)
         return container, warnings
 
     async def start_container(self, name: str) -> None:

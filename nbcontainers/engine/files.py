@@ -31,9 +31,11 @@ def write(directory: Path, container: Container) -> dict[str, str]:
         "hosts": hosts(container),
         "resolv.conf": resolv_conf(container),
     }
+    paths = {name: f"{directory}/{name}" for name in contents}
     for name, text in contents.items():
-        (directory / name).write_text(text)
-    return {f"/etc/{name}": str(directory / name) for name in contents}
+        with open(paths[name], "wb", 0) as file:
+            file.write(text.encode())
+    return {f"/etc/{name}": path for name, path in paths.items()}
 
 
 def hosts(container: Container) -> str:

@@ -27,10 +27,14 @@ from nbcontainers.engine.state import State
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Endpoint, Networks
-from nbcontainers.runtime.client import ExitStatus, Launcher, ShimConnection, StartError
+from nbcontainers.runtime.cleanup import Cleanup
+from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError
+from nbcontainers.runtime.launching import Launcher, Prepared
 from nbcontainers.volumes import Volumes
 
 DEFAULT_STOP_TIMEOUT_SECONDS = 10
+ANTICIPATION_SECONDS = 0.25
+MOST_ANTICIPATED = 2
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the container's shim was killed, and the container with it"
 
@@ -46,6 +50,7 @@ class Lifecycle:
         snapshots: Gives root file systems.
         volumes: Gives volumes.
         metrics: Watches what containers use.
+        cleanup: Removes what containers leave.
         specification: Turns a container into what the launcher wants.
     """
 
@@ -59,8 +64,10 @@ class Lifecycle:
         snapshots: Snapshots,
         volumes: Volumes,
         metrics: Metrics,
+        cleanup: Cleanup,
         specification: Specification,
     ) -> None:
+        self._cleanup = cleanup
         self._state = state
         self._events = events
         self._launcher = launcher
@@ -74,6 +81,7 @@ class Lifecycle:
         self.names: dict[str, str] = {}
         self.traces: dict[str, list[tuple[str, int, int]]] = {}
         self._live: dict[str, _Live] = {}
+        self._anticipated: dict[str, _Anticipated] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,42 +114,85 @@ class Lifecycle:
             raise errors.Conflict(f"container '{container.name}' is marked for removal and cannot be started")
 
     async def _start(self, container: Container) -> None:
-        endpoint = await self._attach_network(container)
+        if self._cleanup.is_pending(self._specification.cgroup_path(container)):
+            await asyncio.to_thread(self._cleanup.settle)  # it has only just ended
         try:
-            connection = await self._launcher.launch(
-                self._specification.request(container),
-                network_namespace_fd=None if endpoint is None else endpoint.namespace_fd,
-            )
+            if anticipated := self._anticipated.pop(container.id, None):
+                container.endpoint = anticipated.endpoint
+                prepared = anticipated.take()
+            else:
+                prepared = await self._prepare(container)
+            connection = await prepared.start()
         except BaseException as error:
             await self._start_failed(container, error)
             raise
-        finally:
-            if endpoint is not None:
-                os.close(endpoint.namespace_fd)
         self._started(container, connection)
         self._state.save(container)
         self._tell(container, "start")
 
-    async def _attach_network(self, container: Container) -> Endpoint | None:
-        if container.host_config.network_mode != "bridge":
-            container.endpoint = NetworkEndpoint()
-            return None
-        endpoint = await self._networks.attach(container.id)
-        container.endpoint = NetworkEndpoint(
-            network_id=endpoint.network_id,
-            endpoint_id=endpoint.endpoint_id,
-            address=endpoint.address,
-            prefix_length=endpoint.prefix_length,
-            gateway=endpoint.gateway,
-            mac_address=endpoint.mac_address,
-            host_interface=endpoint.host_interface,
+    async def _prepare(self, container: Container) -> Prepared:
+        """Give the container its network, and a shim that does all but execute its program."""
+        namespace_fd = None
+        container.endpoint = NetworkEndpoint()
+        if container.host_config.network_mode == "bridge":
+            endpoint = await self._networks.attach(container.id)
+            namespace_fd, container.endpoint = endpoint.namespace_fd, _network_endpoint(endpoint)
+        try:
+            request = self._specification.request(container)
+        except BaseException:
+            if namespace_fd is not None:
+                os.close(namespace_fd)
+            raise
+        return await self._launcher.prepare(request, network_namespace_fd=namespace_fd)
+
+    def anticipate(self, container: Container) -> None:
+        """Prepare a new container in the expectation that its start comes next, as with ``docker run``.
+
+        While the client is on its way to ask for the start, the container gets its network and its mounts; nothing of
+        it can be seen, and it is undone when the start does not come soon. Only what lies ready is used for it.
+        """
+        bridged = container.host_config.network_mode == "bridge"
+        if (
+            container.state.status != "created"
+            or container.id not in self.containers
+            or len(self._anticipated) >= MOST_ANTICIPATED
+            or not self._launcher.has_prepared()
+            or (bridged and not self._networks.has_prepared())
+        ):
+            return
+        namespace_fd = None
+        if bridged:
+            endpoint = self._networks.attach_at_once(container.id)
+            namespace_fd, container.endpoint = endpoint.namespace_fd, _network_endpoint(endpoint)
+        try:
+            request = self._specification.request(container)
+        except (OSError, errors.Error):
+            # The start itself will find the same, and say so to somebody.
+            if namespace_fd is not None:
+                os.close(namespace_fd)
+            self._release_network(container)
+            return
+        anticipated = _Anticipated(
+            self._launcher.prepare_at_once(request, network_namespace_fd=namespace_fd), container.endpoint
         )
-        return endpoint
+        container.endpoint = NetworkEndpoint()
+        self._anticipated[container.id] = anticipated
+        anticipated.timer = asyncio.get_running_loop().call_later(
+            ANTICIPATION_SECONDS, self._give_up_anticipated, container
+        )
+
+    def _give_up_anticipated(self, container: Container) -> None:
+        """Undo what was prepared for a start that has not come."""
+        if anticipated := self._anticipated.pop(container.id, None):
+            anticipated.take().close()
+            self._networks.release(container.id)
+            self._remove_cgroup(container)
+            self._launcher.refill()
 
     async def _start_failed(self, container: Container, error: BaseException) -> None:
         """Give back what the start had taken; the container is as before but for the error it now shows."""
         self._release_network(container)
-        await self._remove_cgroup(container)
+        self._remove_cgroup(container)
         code = error.exit_code if isinstance(error, StartError) else 128
         container.state = replace(container.state, exit_code=code, error=str(error))
         self._state.save(container)
@@ -176,7 +227,6 @@ class Lifecycle:
 
     async def ended(self, container: Container, status: ExitStatus | None) -> None:
         """Record that the container's process has ended; None: its shim was lost, and with it the status."""
-        self._metrics.unwatch(container.id)
         if status is None:
             await self._kill_cgroup(container)
             lost = {"exit_code": LOST_EXIT_CODE, "error": LOST_ERROR, "finished_at_ns": time.time_ns()}
@@ -196,10 +246,11 @@ class Lifecycle:
         lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
         self._tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
         self._settle(container, "next-exit")
+        self._metrics.unwatch(container.id)
         if live := self._live.pop(container.id, None):
             live.connection.close()
             live.cgroup.close()
-        await self._remove_cgroup(container)
+        self._remove_cgroup(container)
         if container.host_config.auto_remove:
             container.change("remove")
             await self._remove(container)
@@ -210,7 +261,7 @@ class Lifecycle:
             self._state.save(container)
 
     async def kill(self, container: Container, signal: str) -> None:
-        """Send a signal to the container's first process.
+        """Send a signal to the container's first process; SIGKILL returns when the container has ended.
 
         Raises:
             errors.InvalidArgument: No such signal.
@@ -221,8 +272,12 @@ class Lifecycle:
         if container.state.status == "paused" and number == signals.SIGKILL:
             live.cgroup.thaw()
             container.change("unpause")
+        ended = self._future(container, "next-exit")
         live.connection.signal(number)
         self._tell(container, "kill", signal=str(number))
+        if number == signals.SIGKILL:
+            with contextlib.suppress(TimeoutError):  # a process in the kernel's hands may take its time
+                await asyncio.wait_for(asyncio.shield(ended), DEFAULT_STOP_TIMEOUT_SECONDS)
 
     async def stop(self, container: Container, signal: str = "", timeout_seconds: int | None = None) -> None:
         """End the container: its stop signal first, SIGKILL after the timeout (-1: never).
@@ -301,12 +356,13 @@ class Lifecycle:
         async with self._lock(container):
             if container.id not in self.containers:
                 return
+            self._give_up_anticipated(container)
             container.change("remove")
             await self._remove(container, volumes=volumes)
 
     async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
         """Take the container out of the engine; its anonymous volumes go with it when it removes itself."""
-        await asyncio.to_thread(self._specification.discard, container)
+        self._specification.discard(container)
         self._state.forget(container.id)
         self.containers.pop(container.id, None)
         self.names.pop(container.name, None)
@@ -395,10 +451,8 @@ class Lifecycle:
             self._networks.release(container.id)
             container.endpoint = NetworkEndpoint()
 
-    async def _remove_cgroup(self, container: Container) -> None:
-        cgroup = self._driver.open(self._specification.cgroup_path(container))
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(cgroup.remove)
+    def _remove_cgroup(self, container: Container) -> None:
+        self._cleanup.remove_group(self._driver.open(self._specification.cgroup_path(container)))
 
     async def _kill_cgroup(self, container: Container) -> None:
         cgroup = self._driver.open(self._specification.cgroup_path(container))
@@ -421,6 +475,8 @@ class Lifecycle:
 
     async def close(self) -> None:
         """Stop watching; containers go on without the engine."""
+        for container in [self.containers[key] for key in self._anticipated]:
+            self._give_up_anticipated(container)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -438,3 +494,32 @@ class _Live:
     def __init__(self, connection: ShimConnection, cgroup: cgroups.Cgroup) -> None:
         self.connection = connection
         self.cgroup = cgroup
+
+
+class _Anticipated:
+    """A container that is prepared for a start which nobody has asked for yet."""
+
+    __slots__ = ("_prepared", "endpoint", "timer")
+
+    def __init__(self, prepared: Prepared, endpoint: NetworkEndpoint) -> None:
+        self._prepared = prepared
+        self.endpoint = endpoint
+        self.timer: asyncio.TimerHandle | None = None
+
+    def take(self) -> Prepared:
+        """Return what was prepared, to be started or closed."""
+        if self.timer is not None:
+            self.timer.cancel()
+        return self._prepared
+
+
+def _network_endpoint(endpoint: Endpoint) -> NetworkEndpoint:
+    return NetworkEndpoint(
+        network_id=endpoint.network_id,
+        endpoint_id=endpoint.endpoint_id,
+        address=endpoint.address,
+        prefix_length=endpoint.prefix_length,
+        gateway=endpoint.gateway,
+        mac_address=endpoint.mac_address,
+        host_interface=endpoint.host_interface,
+    )

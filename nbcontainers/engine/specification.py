@@ -1,7 +1,6 @@
 """From a container, as the engine knows it, to what the launcher is told: the last step before anything runs."""
 
 import re
-import shutil
 import signal as signals
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from nbcontainers.engine import files, limits
 from nbcontainers.engine.model import Container, MountPoint
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import capabilities
+from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.defaults import default_mounts, default_spec
 from nbcontainers.runtime.spec import Mount, Request, Spec
 
@@ -61,10 +61,12 @@ class Specification:
         root: The engine's root directory.
         identity: Eight hexadecimal digits that tell this engine from others on the machine.
         snapshots: The root file systems.
+        cleanup: Removes what containers leave.
         swap_limit: Whether this machine can limit swap.
     """
 
-    def __init__(self, root: Path, identity: str, snapshots: Snapshots, *, swap_limit: bool) -> None:
+    def __init__(self, root: Path, identity: str, snapshots: Snapshots, cleanup: Cleanup, *, swap_limit: bool) -> None:
+        self._cleanup = cleanup
         self.containers = root / "containers"
         self.cgroup_parent = f"/nbcontainers/{identity}"
         self._snapshots = snapshots
@@ -85,7 +87,7 @@ class Specification:
     def discard(self, container: Container) -> None:
         """Remove the container's file system and directory."""
         self._snapshots.remove(container.id)
-        shutil.rmtree(self.directory(container.id), ignore_errors=True)
+        self._cleanup.discard(self.directory(container.id))
 
     def request(self, container: Container) -> Request:
         """Describe the container, as it stands now, to the launcher."""
@@ -101,7 +103,6 @@ class Specification:
             logMaxBytes=host_config.log_max_bytes or DEFAULT_LOG_BYTES,
             logMaxFiles=host_config.log_max_files if host_config.log_max_bytes else DEFAULT_LOG_FILES,
             network="namespace" if host_config.network_mode == "bridge" else host_config.network_mode,
-            seccomp="",
         )
 
     def _spec(self, container: Container, own_files: dict[str, str]) -> Spec:

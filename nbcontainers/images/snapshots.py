@@ -27,6 +27,7 @@ The name ``host`` stands for this machine's own file system; it has no directory
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from nbcontainers import errors
@@ -41,9 +42,11 @@ class Snapshots:
     Args:
         root: Their directory; made when missing.
         hidden: Absolute paths that ``host`` does not show: the engine's own data.
+        discard: Takes a directory out of the way, and removes it sooner or later; by default it is removed at once.
     """
 
-    def __init__(self, root: Path, hidden: list[str]) -> None:
+    def __init__(self, root: Path, hidden: list[str], discard: Callable[[Path], None] | None = None) -> None:
+        self._discard = discard or self._remove_now
         self._layers = root / "layers"
         self._active = root / "active"
         self._trash = root / "trash"
@@ -70,9 +73,10 @@ class Snapshots:
             directory.mkdir(mode=0o700)
         except FileExistsError:
             raise errors.Conflict(f"snapshot '{key}' exists") from None
-        (directory / "parent").write_text(parent or "")
-        (directory / "fs").mkdir(mode=0o755)
-        (directory / "work").mkdir(mode=0o700)
+        with open(f"{directory}/parent", "wb", 0) as file:
+            file.write((parent or "").encode())
+        os.mkdir(f"{directory}/fs", 0o755)
+        os.mkdir(f"{directory}/work", 0o700)
         return self._rootfs(directory, parent, volatile)
 
     def mounts(self, key: str, *, volatile: bool = False) -> Rootfs:
@@ -170,7 +174,7 @@ class Snapshots:
         if self._parents.pop(name, None) is not None or (self._layers / name).exists():
             self._discard(self._layers / name)
 
-    def _discard(self, directory: Path) -> None:
+    def _remove_now(self, directory: Path) -> None:
         """Take a directory away at once, and remove it after: a crash in between leaves it in the trash."""
         trash = self._trash / f"{directory.name}-{os.urandom(4).hex()}"
         try:

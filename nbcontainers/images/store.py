@@ -92,16 +92,17 @@ class Images:
     Args:
         root: The store's directory; made when missing.
         hidden: Absolute paths that ``host`` does not show.
+        discard: See ``Snapshots``.
 
     Raises:
         errors.Unavailable: The index is damaged.
     """
 
-    def __init__(self, root: Path, hidden: list[str]) -> None:
+    def __init__(self, root: Path, hidden: list[str], discard: Callable[[Path], None] | None = None) -> None:
         self._blobs = root / "blobs" / "sha256"
         self._blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index_path = root / "index.json"
-        self.snapshots = Snapshots(root / "snapshots", hidden)
+        self.snapshots = Snapshots(root / "snapshots", hidden, discard)
         self._lock = threading.RLock()
         self._index = self._read_index()
         self._configs: dict[str, ImageConfig] = {}

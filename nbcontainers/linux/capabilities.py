@@ -8,6 +8,7 @@ Source: capabilities(7).
 
 from __future__ import annotations
 
+import errno
 import struct
 
 from nbcontainers.linux.libc import SYS_CAPSET, syscall
@@ -47,6 +48,7 @@ DEFAULT = (
 )
 """What a container's root has by default: Docker's fourteen."""
 
+_MOST = 64
 _HEADER = struct.pack("=Ii", 0x20080522, 0)
 _SETS = struct.Struct("=6I")
 
@@ -74,21 +76,22 @@ def last_capability() -> int:
         return int(file.read())
 
 
-def drop_bounding(keep: int, last: int) -> None:
-    """Drop all capabilities but those in ``keep`` from the bounding set, for good.
-
-    Args:
-        keep: A mask.
-        last: From ``last_capability``.
+def drop_bounding(keep: int) -> None:
+    """Drop all capabilities but those in ``keep``, a mask, from the bounding set, for good.
 
     Raises:
         SyscallError: EPERM without CAP_SETPCAP.
 
     Source: prctl(2) § PR_CAPBSET_DROP.
     """
-    for number in range(last + 1):
+    for number in range(_MOST):
         if not keep >> number & 1:
-            prctl(PR_CAPBSET_DROP, number, "prctl(PR_CAPBSET_DROP)")
+            try:
+                prctl(PR_CAPBSET_DROP, number, "prctl(PR_CAPBSET_DROP)")
+            except OSError as error:
+                if error.errno == errno.EINVAL:
+                    return  # the kernel knows no more of them
+                raise
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

@@ -79,10 +79,12 @@ def clear_volatile(work: str) -> None:
 
     Source: Documentation/filesystems/overlayfs.rst § Volatile mount.
     """
+    mark = os.path.join(work, "work/incompat/volatile")
     try:
-        os.rmdir(os.path.join(work, "work/incompat/volatile"))
+        os.unlink(f"{mark}/dirty")
     except FileNotFoundError:
         return
+    os.rmdir(mark)
 
 
 def whiteout(name: str, dir_fd: int | None = None) -> None:

@@ -220,6 +220,35 @@ def set_child_subreaper() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1, "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
+def renice(nice: int) -> None:
+    """Set the caller's priority, from -20 for the highest to 19 for the lowest, unless it is that already.
+
+    Raises:
+        PermissionError: A higher priority than now, without CAP_SYS_NICE.
+
+    Source: setpriority(2).
+    """
+    if os.getpriority(os.PRIO_PROCESS, 0) != nice:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
+def may_renice() -> bool:
+    """Say whether a process that has lowered its priority could raise it again; tried out by a child.
+
+    Source: setpriority(2) § Errors; getrlimit(2) § RLIMIT_NICE.
+    """
+    pid = os.fork()
+    if pid == 0:
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        try:
+            renice(19)
+            renice(nice)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def set_name(name: str) -> None:
     """Name the calling thread, as ``ps`` shows it; 15 bytes at most.
 

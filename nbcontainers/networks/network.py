@@ -67,7 +67,20 @@ class Networks:
             SyscallError: A limit of the kernel is reached.
             Unavailable: No address is free.
         """
-        endpoint = self._pool.popleft() if self._pool else await self._work(self._bridge.make_endpoint)
+        if self._pool:
+            return self.attach_at_once(container_id)
+        endpoint = await self._work(self._bridge.make_endpoint)
+        return self._lease(container_id, endpoint)
+
+    def has_prepared(self) -> bool:
+        """Say whether an endpoint lies ready."""
+        return bool(self._pool)
+
+    def attach_at_once(self, container_id: str) -> Endpoint:
+        """Do as ``attach`` does, where ``has_prepared``."""
+        return self._lease(container_id, self._pool.popleft())
+
+    def _lease(self, container_id: str, endpoint: Endpoint) -> Endpoint:
         self._leases[container_id] = endpoint.address
         self._refill()
         return endpoint

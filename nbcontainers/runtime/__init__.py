@@ -1,6 +1,6 @@
 """The runtime: one isolated process, from its description to its exit status.
 
-An OCI specification and a root file system (plain data) enter through ``client.Launcher.launch``; a running process
+An OCI specification and a root file system (plain data) enter through ``launching.Launcher.launch``; a running process
 with its shim, and later an exit status, leave. Four programs take part, each in a module: the engine's ``client``,
 the ``launcher`` that forks, a ``shim`` per container that outlives both, and ``init``, which becomes the user's
 program. They exchange the messages of ``protocol``.

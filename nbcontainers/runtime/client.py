@@ -1,16 +1,11 @@
-"""The engine's half of the runtime: asks the launcher for containers, and talks to their shims.
-
-Nothing here forks: the launcher is a program of its own, started once, and started again when it was killed.
-"""
+"""A running container as the engine has it: the connection to its shim, its exit, and how to find it again."""
 
 import asyncio
 import contextlib
 import errno
 import json
 import os
-import signal
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +13,7 @@ from nbcontainers.errors import Error
 from nbcontainers.linux import processes
 from nbcontainers.runtime import protocol
 from nbcontainers.runtime.shim import EXIT_NAME, SOCKET_NAME
-from nbcontainers.runtime.spec import Request
 
-_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
-_PROGRAM = "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
 _ANSWER_SECONDS = 10.0
 
 
@@ -36,10 +28,6 @@ class StartError(Error):
     def __init__(self, message: str, exit_code: int) -> None:
         self.exit_code = exit_code
         super().__init__(message)
-
-
-class _UnheardError(StartError):
-    """Nobody has answered the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,131 +188,14 @@ def _reconnect(directory: str) -> ShimConnection | ExitStatus | None:
     return read_exit(directory)
 
 
-class Launcher:
-    """Starts containers through the launcher process.
-
-    Args:
-        cgroup_parent: The control group of all this engine's containers, such as ``/nbcontainers/1a2b3c4d``.
-    """
-
-    def __init__(self, cgroup_parent: str) -> None:
-        self._cgroup_parent = cgroup_parent
-        self._control: socket.socket | None = None
-
-    async def start(self) -> None:
-        """Start the launcher process."""
-        ours, launchers = protocol.pair()
-        program = _PROGRAM.format(parent=str(_PACKAGE_PARENT))
-        arguments = [sys.executable, "-I", "-S", "-c", program, str(launchers.fileno()), self._cgroup_parent]
-        null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.set_inheritable(launchers.fileno(), True)
-            # posix_spawn does not copy the engine's memory as fork would.
-            self.pid = os.posix_spawn(
-                sys.executable,
-                arguments,
-                _launcher_environment(),
-                file_actions=[(os.POSIX_SPAWN_DUP2, null_fd, fd) for fd in (0, 1)],
-                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
-            )
-        finally:
-            os.close(null_fd)
-            launchers.close()
-        ours.setblocking(False)
-        self._control = ours
-
-    async def close(self) -> None:
-        """End the launcher process; containers that run are not touched."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-            with contextlib.suppress(ChildProcessError):
-                await asyncio.to_thread(os.waitpid, self.pid, 0)
-
-    async def launch(self, request: Request, *, network_namespace_fd: int | None = None) -> ShimConnection:
-        """Start a container.
-
-        Args:
-            request: The container.
-            network_namespace_fd: Its network namespace, where the request says ``namespace``; stays the caller's.
-
-        Returns:
-            The running container.
-
-        Raises:
-            StartError: It could not be started; nothing of it is left.
-        """
-        try:
-            return await self._launch(request, network_namespace_fd)
-        except _UnheardError:
-            # The launcher or a prepared shim was killed with the request in its hands: nothing has begun.
-            return await self._launch(request, network_namespace_fd)
-
-    async def _launch(self, request: Request, network_namespace_fd: int | None) -> ShimConnection:
-        report, shims = protocol.pair()
-        fds = [shims.fileno(), *([] if network_namespace_fd is None else [network_namespace_fd])]
-        try:
-            await self._send(protocol.encode(dict(request)), fds)
-        except BaseException:
-            report.close()
-            raise
-        finally:
-            shims.close()
-        report.setblocking(False)
-        try:
-            payload, received = await _receive(report)
-        except EOFError:
-            report.close()
-            raise _UnheardError("the container's shim was killed while it started", 125) from None
-        except BaseException:
-            report.close()
-            raise
-        message = json.loads(payload)
-        if "error" in message:
-            report.close()
-            raise StartError(message["error"], message["code"])
-        return ShimConnection(report, message["started"], received[0], request["directory"])
-
-    async def _send(self, payload: bytes, fds: list[int]) -> None:
-        """Send a request, to a new launcher when the old one was killed."""
-        for attempt in range(3):
-            if self._control is None:
-                await self.start()
-            control = self._control
-            try:
-                if control is not None:
-                    await _send(control, payload, fds)
-                return
-            except (BrokenPipeError, ConnectionResetError):
-                await self.close()
-                if attempt == 2:
-                    raise StartError("the launcher was killed again and again", 125) from None
-
-
-def _launcher_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL")}
-
-
-async def _send(channel: socket.socket, payload: bytes, fds: list[int]) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            protocol.send(channel, payload, fds)
-            return
-        except BlockingIOError:
-            writable = loop.create_future()
-            loop.add_writer(channel.fileno(), writable.set_result, None)
-            try:
-                await writable
-            finally:
-                loop.remove_writer(channel.fileno())
-
-
-async def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+async def receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """Receive one message; see ``protocol.receive``."""
     loop = asyncio.get_running_loop()
     while True:
         try:
             return protocol.receive(channel)
+        except ConnectionResetError:
+            continue  # the other end was closed with our message unread; what it had said before comes next
         except BlockingIOError:
             readable = loop.create_future()
             loop.add_reader(channel.fileno(), readable.set_result, None)

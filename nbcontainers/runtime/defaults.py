@@ -5,8 +5,13 @@ The engine and the builder both start from ``default_spec`` and change what they
 Source: OCI runtime-spec, config-linux.md § Default Filesystems; Docker documentation, "Docker security".
 """
 
+from __future__ import annotations
+
 from nbcontainers.linux.capabilities import DEFAULT
-from nbcontainers.runtime.spec import LinuxDevice, Mount, Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nbcontainers.runtime.spec import LinuxDevice, Mount, Spec
 
 MASKED_PATHS = (
     "/proc/acpi",

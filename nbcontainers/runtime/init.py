@@ -25,15 +25,17 @@ import time
 from nbcontainers.errors import Error, InvalidArgument
 from nbcontainers.linux import capabilities, mounts, namespaces, processes, seccomp
 from nbcontainers.runtime import protocol, rootfs, users
+from nbcontainers.runtime.stage import MOUNTS, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from nbcontainers.linux.cgroups import Cgroup
     from nbcontainers.runtime.protocol import Socket
     from nbcontainers.runtime.spec import Process, Request, Spec
 
-NEW_ROOT = "root"
+NEW_ROOT, STAGE = "root", "stage"
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 
@@ -54,8 +56,10 @@ class Trace:
         self._began = now
 
 
-def born() -> None:
-    """Leave the host's mounts for a tree of two directories: ``/proc``, and ``/root`` where the container's will be.
+def born() -> Stage:
+    """Leave the host's mounts for a tree of three directories.
+
+    They are ``/proc``, ``/root`` where the container's root will be, and ``/stage`` with what all containers have.
 
     Raises:
         SyscallError: A mount failed.
@@ -72,18 +76,33 @@ def born() -> None:
     os.chdir("/")
     os.mkdir("proc")
     mounts.mount("proc", "/proc", "proc")
+    os.mkdir(STAGE)
+    os.chdir(STAGE)
+    stage = Stage()
+    os.chdir("/")
+    return stage
 
 
-def main(channel: Socket) -> NoReturn:
+def main(channel: Socket, stdio: list[int], group: Cgroup | None, nice: int) -> NoReturn:
     """Be born, wait for the container that is wanted, and become it.
+
+    Args:
+        channel: To the shim.
+        stdio: The pipes to be standard input, output and error.
+        group: The control group to enter, unless the caller was born in it.
+        nice: The priority that the container gets.
 
     Source: OCI runtime-spec, runtime.md § Lifecycle.
     """
     code = _FAILED
     try:
-        born()
+        if group is not None:
+            group.enter()
+            protocol.send(channel, protocol.encode({"entered": True}))
+        stage = born()
         payload, fds = protocol.receive(channel)
-        become(json.loads(payload), fds, channel)
+        processes.renice(nice)
+        become(json.loads(payload), fds, stdio, stage, channel)
     except EOFError:
         pass
     except ProgramError as error:
@@ -111,14 +130,15 @@ def _report(channel: Socket, message: str, code: int) -> None:
         return
 
 
-def become(request: Request, fds: list[int], channel: Socket) -> None:
+def become(request: Request, fds: list[int], stdio: list[int], stage: Stage, channel: Socket) -> None:
     """Turn the calling process into the container's.
 
     Args:
         request: The container.
-        fds: The root file system, the three of stdio (or none on a terminal), the network namespace if it has one,
-            then the sources of bind mounts.
-        channel: Where the trace goes, and errors.
+        fds: The root file system, the network namespace if it has one of its own, the sources of bind mounts.
+        stdio: The pipes of standard input, output and error, for a container without a terminal.
+        stage: What was mounted ahead.
+        channel: Where the trace goes, and errors; from where the word comes that the program may run.
 
     Raises:
         ProgramError: The program does not exist or cannot be executed.
@@ -126,7 +146,6 @@ def become(request: Request, fds: list[int], channel: Socket) -> None:
     """
     trace, spec = Trace(), request["spec"]
     root_fd, *rest = fds
-    stdio = [] if request["tty"] else [rest.pop(0) for _ in range(3)]
     _enter_network(request["network"], rest)
     trace.step("network namespace")
     namespaces.unshare(namespaces.CLONE_NEWCGROUP)
@@ -134,11 +153,16 @@ def become(request: Request, fds: list[int], channel: Socket) -> None:
     if spec["domainname"]:
         namespaces.setdomainname(spec["domainname"])
     trace.step("host name and cgroup namespace")
-    _mount_root(root_fd, spec, rest, trace)
+    mounts.move_mount(root_fd, NEW_ROOT)
+    os.chdir(NEW_ROOT)
+    trace.step("attach the overlay")
+    _mount_all(root_fd, spec, rest, stage, trace)
+    _set_sysctls(spec["linux"]["sysctl"])
     if request["tty"]:
         stdio = [_open_terminal(channel)] * 3
         trace.step("terminal")
-    _set_sysctls(spec["linux"]["sysctl"])
+    elif not request["openStdin"]:
+        stdio[0] = os.open("dev/null", os.O_RDONLY | os.O_CLOEXEC)
     _enter_root(spec)
     trace.step("pivot_root")
     _run_program(request, stdio, channel, trace)
@@ -164,27 +188,33 @@ def _raise_loopback() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
 
 
-def _mount_root(root_fd: int, spec: Spec, bind_fds: list[int], trace: Trace) -> None:
-    """Attach the root file system, and everything that is mounted in it."""
-    mounts.move_mount(root_fd, NEW_ROOT)
-    os.close(root_fd)
-    os.chdir(NEW_ROOT)
-    trace.step("overlay")
-    of_dev = [mount for mount in spec["mounts"] if mount["destination"].startswith("/dev/")]
-    first = [mount for mount in spec["mounts"] if mount["destination"] in ("/proc", "/dev", "/sys")]
-    others = [mount for mount in spec["mounts"] if mount not in first and mount not in of_dev]
+def _mount_all(root_fd: int, spec: Spec, bind_fds: list[int], stage: Stage, trace: Trace) -> None:
+    """Mount everything that belongs into the root file system, the working directory."""
+    for destination in ("/proc", "/dev", "/sys"):
+        rootfs.refuse_link(destination)
+    wanted, masked, readonly = spec["mounts"], spec["linux"]["maskedPaths"], spec["linux"]["readonlyPaths"]
+    if stage.fits(spec):
+        stage.move_to(root_fd)
+        wanted = [mount for mount in wanted if mount not in MOUNTS]
+        masked, readonly = stage.remaining(masked), stage.remaining(readonly)
+        trace.step("/proc and /dev")
+    # /dev has its nodes before anything is mounted below it, and a mount's parent comes before it.
+    first = [mount for mount in wanted if mount["destination"] in ("/proc", "/dev", "/sys")]
     for mount in first:
-        rootfs.refuse_link(mount["destination"])
-        rootfs.attach_all(".", [mount], [])
+        rootfs.attach(root_fd, mount)
         trace.step(f"mount {mount['destination']}")
-    rootfs.make_devices(spec["linux"]["devices"])
-    trace.step("device nodes")
-    for mount in (*of_dev, *others):
-        rootfs.attach_all(".", [mount], [bind_fds.pop(0)] if mount["type"] == "bind" else [])
+        if mount["destination"] == "/dev":
+            rootfs.make_devices(spec["linux"]["devices"])
+            trace.step("device nodes")
+    of_dev = [mount for mount in wanted if mount["destination"].startswith("/dev/")]
+    for mount in (*of_dev, *(mount for mount in wanted if mount not in first and mount not in of_dev)):
+        rootfs.attach(root_fd, mount, bind_fds.pop(0) if mount["type"] == "bind" else None)
         trace.step(f"mount {mount['destination']}")
-    for path in spec["linux"]["maskedPaths"]:
+    for path in masked:
         rootfs.mask_path(path)
-    trace.step("masked paths")
+    for path in readonly:
+        rootfs.make_readonly(path)
+    trace.step("masked and read-only paths")
 
 
 def _open_terminal(channel: Socket) -> int:
@@ -202,15 +232,14 @@ def _open_terminal(channel: Socket) -> int:
 
 
 def _set_sysctls(values: dict[str, str]) -> None:
+    # Through the /proc that is outside of the new root: the one inside is read-only already.
     for name, value in values.items():
-        with open(f"proc/sys/{name.replace('.', '/')}", "w") as file:
+        with open(f"/proc/sys/{name.replace('.', '/')}", "w") as file:
             file.write(value)
 
 
 def _enter_root(spec: Spec) -> None:
-    """Make the new root the only one, and set what may not be written."""
-    for path in spec["linux"]["readonlyPaths"]:
-        rootfs.make_readonly(path)
+    """Make the new root the only one."""
     if spec["root"]["readonly"]:
         mounts.mount_setattr(".", set_attributes=mounts.MOUNT_ATTR_RDONLY)
     mounts.pivot_root(".", ".")
@@ -237,6 +266,7 @@ def _run_program(request: Request, stdio: list[int], channel: Socket, trace: Tra
     _reset_signals()
     trace.step("privileges")
     protocol.send(channel, protocol.encode({"trace": trace.steps}))
+    protocol.receive(channel)  # the shim is ready to take what the program writes
     processes.close_range(3, flags=processes.CLOSE_RANGE_CLOEXEC)
     _execute(process["args"], environment)
 
@@ -283,9 +313,9 @@ def _restrict(request: Request, identity: users.Identity) -> None:
     keep = capabilities.mask(process["capabilities"])
     if process["noNewPrivileges"]:
         processes.set_no_new_privs()
-    capabilities.drop_bounding(keep, capabilities.last_capability())
-    if request["seccomp"]:
-        seccomp.load(bytes.fromhex(request["seccomp"]))
+    capabilities.drop_bounding(keep)
+    if request["spec"]["linux"]["seccomp"]:
+        seccomp.load(seccomp.default_program(frozenset(process["capabilities"])))
     processes.prctl(processes.PR_SET_KEEPCAPS, 1)
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)

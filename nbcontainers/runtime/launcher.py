@@ -1,9 +1,10 @@
 """The launcher: a small process that forks, so that the engine, with its threads and its big heap, never has to.
 
-It is started as ``python -I -S``, imports little, freezes its heap, and keeps a few *prepared* shims: forked, with a
-child in new namespaces, waiting. A request from the engine is handed on to one of them, unread, and the launcher
-plays no further part in that container. When no shim is left it forks one at once; it makes new ones when the engine
-has been quiet for a moment, so that making them does not delay a start.
+It is started as ``python -I -S``, imports little, freezes its heap, and makes *prepared* shims: forked, with a child
+in new namespaces, waiting. It does so when the engine asks, and hands the engine the socket of each; the engine keeps
+a few, and a container is started by sending its request over one of these sockets. So the launcher plays no part in
+a start, and may be killed at any time. Shims that nobody waits for are made at the lowest priority, so that they take
+no time from the containers that start meanwhile; they get their priority back with their container.
 
 When the engine ends, the launcher ends; shims with a container stay, prepared ones go.
 """
@@ -11,12 +12,12 @@ When the engine ends, the launcher ends; shims with a container stay, prepared o
 from __future__ import annotations
 
 import gc
+import json
 import os
-import select
 import signal
 import sys
 
-from nbcontainers.linux import capabilities, cgroups, processes, seccomp
+from nbcontainers.linux import cgroups, processes, seccomp
 from nbcontainers.runtime import protocol, shim
 
 TYPE_CHECKING = False
@@ -24,62 +25,48 @@ if TYPE_CHECKING:
     from nbcontainers.linux.cgroups import Driver
     from nbcontainers.runtime.protocol import Socket
 
-PREPARED = 3
-QUIET_SECONDS = 0.03
+_LEAST_NICE = 19
 
 
 class Launcher:
-    """Hands requests to shims.
+    """Makes shims.
 
     Args:
         control: Connected to the engine.
+        driver: The control groups of this machine.
         cgroup_parent: The group of all this engine's containers.
+        may_renice: Whether a process that was made at a low priority can be given a higher one later.
     """
 
-    def __init__(self, control: Socket, cgroup_parent: str) -> None:
+    def __init__(self, control: Socket, driver: Driver, cgroup_parent: str, *, may_renice: bool) -> None:
         self._control = control
-        self._driver: Driver = cgroups.detect()
+        self._driver = driver
         self._cgroup_parent = cgroup_parent
-        self._prepared: list[Socket] = []
+        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._may_renice = may_renice
 
     def serve(self) -> None:
-        """Take requests until the engine ends."""
-        poll = select.poll()
-        poll.register(self._control.fileno(), select.POLLIN)
+        """Make a shim for every message, until the engine ends."""
         while True:
-            missing = len(self._prepared) < PREPARED
-            if not poll.poll(QUIET_SECONDS * 1000 if missing else None):
-                self._prepared.append(self._fork())
-                continue
             try:
-                payload, fds = protocol.receive(self._control)
-            except (EOFError, ConnectionResetError):
+                payload, _ = protocol.receive(self._control)
+                if self._may_renice:
+                    urgent = json.loads(payload)["urgent"]
+                    os.setpriority(os.PRIO_PROCESS, 0, self._nice if urgent else _LEAST_NICE)
+                self._offer()
+            except (EOFError, BrokenPipeError, ConnectionResetError):
                 return
-            self._hand_on(payload, fds)
-            for fd in fds:
-                os.close(fd)
 
-    def _hand_on(self, payload: bytes, fds: list[int]) -> None:
-        """Give a request to a prepared shim; one that was killed in the meantime is passed over."""
-        while True:
-            channel = self._prepared.pop(0) if self._prepared else self._fork()
-            try:
-                protocol.send(channel, payload, fds)
-            except (BrokenPipeError, ConnectionResetError, ConnectionRefusedError):
-                continue
-            finally:
-                channel.close()
-            return
-
-    def _fork(self) -> Socket:
-        """Start a shim and return the end of its channel."""
-        ours, shims = protocol.pair()
+    def _offer(self) -> None:
+        """Start a shim, and give the engine the other end of its channel."""
+        engines, shims = protocol.pair()
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             processes.keep_only([0, 1, 2, shims.fileno()])
-            shim.main(shims, self._driver, self._cgroup_parent)
+            shim.main(shims, self._driver, self._cgroup_parent, self._nice)
         shims.close()
-        return ours
+        protocol.send(self._control, b"{}", [engines.fileno()])
+        engines.close()
 
 
 def main() -> None:
@@ -91,9 +78,11 @@ def main() -> None:
     os.setsid()
     processes.set_name("nbc-launcher")
     processes.set_dumpable(False)
+    may_renice = processes.may_renice()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are reaped by the kernel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    seccomp.default_program(frozenset(capabilities.DEFAULT))  # compiled once, for all shims
+    driver = cgroups.detect()
+    seccomp.default_program(shim.default_capabilities(driver))  # compiled once, for all containers
     gc.disable()
     gc.freeze()  # what is here now is shared by all shims, as long as nobody touches it
-    Launcher(protocol.Socket(fileno=control_fd), cgroup_parent).serve()
+    Launcher(protocol.Socket(fileno=control_fd), driver, cgroup_parent, may_renice=may_renice).serve()

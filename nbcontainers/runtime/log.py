@@ -2,9 +2,10 @@
 
 The shim reads in big chunks; each chunk becomes one *frame*, stamped once with the time it was read:
 
-    | ns: u64 | length: u32 | stream: u8 | reserved: 3 | bytes … | length: u32 |
+    | ns: u64 | length: u32 | stream: u8 | begins: u8 | reserved: 2 | bytes … | length: u32 |
 
-The length stands at both ends, so that a reader can walk forwards and backwards. Frames go to *segments*,
+``begins`` is 1 when the first byte begins a line, 0 when it goes on with one of an earlier frame of its stream. The
+length stands at both ends, so that a reader can walk forwards and backwards (see ``rewind``). Frames go to *segments*,
 ``log/00000001`` and on; a full segment is closed and the oldest are removed. A frame of stream ``END`` says that the
 output is complete. A frame that a crash cut short fails the check of its two lengths and is left out.
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 STDIN, STDOUT, STDERR, END = 0, 1, 2, 255
 DIRECTORY = "log"
-HEADER = struct.Struct("<QIBxxx")
+HEADER = struct.Struct("<QIBBxx")
 TRAILER = struct.Struct("<I")
 OVERHEAD = HEADER.size + TRAILER.size
 _READ_BYTES = 1 << 20
@@ -39,12 +40,13 @@ class Writer:
         max_files: In how many segments; at least two are kept, so that a rotation never loses the newest output.
     """
 
-    __slots__ = ("_directory", "_fd", "_keep", "_number", "_segment_bytes", "_size")
+    __slots__ = ("_directory", "_fd", "_keep", "_number", "_segment_bytes", "_size", "_unfinished")
 
     def __init__(self, directory: str, max_bytes: int, max_files: int) -> None:
         self._directory = f"{directory}/{DIRECTORY}"
         self._keep = max(max_files, 2)
         self._segment_bytes = max(max_bytes if max_files > 1 else max_bytes // self._keep, 1 << 12)
+        self._unfinished: dict[int, bool] = {}
         os.makedirs(self._directory, 0o700, exist_ok=True)
         present = segments(directory)
         self._open(max(present, default=0) + 1)
@@ -64,12 +66,14 @@ class Writer:
             OSError: ENOSPC when the disk is full.
         """
         size = len(data)
-        written = os.writev(self._fd, (HEADER.pack(now_ns, size, stream), data, TRAILER.pack(size)))
+        begins = not self._unfinished.get(stream)
+        written = os.writev(self._fd, (HEADER.pack(now_ns, size, stream, begins), data, TRAILER.pack(size)))
         if written != size + OVERHEAD:
             # Half a frame would hide all that is written after it, once there is room again.
             os.ftruncate(self._fd, self._size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size += written
+        self._unfinished[stream] = not data.endswith(b"\n")
         if self._size >= self._segment_bytes:
             self._rotate()
 
@@ -98,13 +102,14 @@ class Writer:
 
 
 class Frame:
-    """One chunk of output: when it was read, of which stream, its bytes."""
+    """One chunk of output: when it was read, of which stream, whether it begins a line, its bytes."""
 
-    __slots__ = ("data", "ns", "stream")
+    __slots__ = ("begins", "data", "ns", "stream")
 
-    def __init__(self, ns: int, stream: int, data: bytes) -> None:
+    def __init__(self, ns: int, stream: int, data: bytes, begins: int = 1) -> None:
         self.ns = ns
         self.stream = stream
+        self.begins = begins
         self.data = data
 
 
@@ -159,7 +164,7 @@ class Reader:
             block = os.pread(self._fd, _READ_BYTES, self._offset)
             position = 0
             while position + HEADER.size <= len(block):
-                ns, size, stream = HEADER.unpack_from(block, position)
+                ns, size, stream, begins = HEADER.unpack_from(block, position)
                 end = position + OVERHEAD + size
                 if end > len(block):
                     break
@@ -168,7 +173,7 @@ class Reader:
                 start = position + HEADER.size
                 position = end
                 self._offset += OVERHEAD + size
-                yield Frame(ns, stream, block[start : start + size])
+                yield Frame(ns, stream, block[start : start + size], begins)
             # Frames are shorter than a block, so what is left is one that is not written whole yet.
             if position == 0:
                 return

@@ -4,10 +4,14 @@ All talk over ``SOCK_SEQPACKET`` sockets, so a message is one ``recvmsg(2)`` and
 they belong to (``SCM_RIGHTS``, ``unix(7)``). A message too large for a socket's buffer goes through a memfd, whose
 descriptor is then the last one.
 
-    engine → launcher    a Request; descriptors: the shim's report socket, and the network namespace if any
-    launcher → shim      the same, unread
-    shim → init          a Request; descriptors: see ``Handover``
+    engine → launcher    {"urgent": …}: make a shim, because one is wanted or in case one will be
+    launcher → engine    a shim's socket, the other end of which is with the shim
+    engine → shim        a Request; descriptor: the network namespace if any
+    engine → shim        {"op": "go"}: execute the program
+    shim → init          the same Request; descriptors: the root file system, network namespace, sources of binds
+    init → shim          {"entered": true}: it is in its control group
     init → shim          {"pty": true} + its descriptor, {"trace": [...]}, {"error": …, "code": …}; end of file at exec
+    shim → init          {"go": true}: what the program writes will be logged
     shim → engine        {"started": …} + pidfd or {"error": …, "code": …}; later {"exit": …}
     engine → shim        {"op": "stdin"}, answered with a descriptor; {"op": "close-stdin"}; {"op": "resize", …}
 """

@@ -2,7 +2,7 @@
 
 It comes about in two places. The shim opens what belongs to the host — the overlay, the sources of bind mounts — as
 detached mounts, which are in no mount table and leave no trace (``open_rootfs``, ``open_bind``). The container's
-init, alone in its mount namespace, attaches them and mounts the rest (``attach_all``).
+init, alone in its mount namespace, attaches them and mounts the rest (``attach``).
 
 Destinations inside the container are resolved with ``openat2(RESOLVE_IN_ROOT)``: a link in an image cannot make us
 mount over something outside of it.
@@ -138,28 +138,24 @@ def open_bind(mount: Mount) -> int:
     return fd
 
 
-def attach_all(root: str, specified: list[Mount], bind_fds: list[int]) -> None:
-    """Mount everything the specification asks for, below ``root``, in its order.
+def attach(root_fd: int, mount: Mount, source_fd: int | None = None) -> None:
+    """Mount one thing that the specification asks for.
 
     Args:
-        root: Where the root file system is attached; the working directory.
-        specified: The mounts.
-        bind_fds: The detached sources of those of type ``bind``, in their order.
+        root_fd: The root file system, attached.
+        mount: What and where.
+        source_fd: The detached source, for a bind mount; it is closed.
 
     Raises:
-        SyscallError: A mount failed.
+        SyscallError: The mount failed.
         InvalidArgument: An option or type is unknown.
+
+    Source: OCI runtime-spec, config.md § Mounts.
     """
-    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    remaining = iter(bind_fds)
-    try:
-        for mount in specified:
-            if mount["type"] == "bind":
-                _attach_bind(root_fd, mount["destination"], next(remaining))
-            else:
-                _mount_kernel(root_fd, mount)
-    finally:
-        os.close(root_fd)
+    if source_fd is not None:
+        _attach_bind(root_fd, mount["destination"], source_fd)
+    else:
+        _mount_kernel(root_fd, mount)
 
 
 def refuse_link(destination: str) -> None:

@@ -1,9 +1,10 @@
 """The shim: one small process per container, which outlives the engine and needs nothing of it.
 
 It is forked by the launcher before its container is wanted, and prepares what takes long: the child that will be the
-container's init, in new namespaces, and (on cgroup version 1) in a control group of its own. Then it waits. When a
-container comes it mounts, connects, reports, and from then on does five things: writes the log, answers the engine,
-waits for the end, leaves the exit status on disk, and goes.
+container's init, in new namespaces, the pipes of its stdio, and (on cgroup version 1) a control group. Then it waits.
+When a container comes it mounts the root file system and hands the rest over to the child; while that goes on, it
+opens the log and its socket, so that nothing is left to do when the program runs but to report. From then on it does
+five things: writes the log, answers the engine, waits for the end, leaves the exit status on disk, and goes.
 
 What may be assumed of it: the engine or the launcher may die at any moment, and the container runs on, is logged,
 and its exit status is found in ``exit.json``. When the shim itself is killed, the kernel kills the container
@@ -12,18 +13,15 @@ and its exit status is found in ``exit.json``. When the shim itself is killed, t
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
 import signal
-import struct
-import termios
 import time
 
 from nbcontainers.errors import Error
-from nbcontainers.linux import mounts, namespaces, processes, seccomp
-from nbcontainers.runtime import init, log, protocol, rootfs
+from nbcontainers.linux import capabilities, mounts, namespaces, processes
+from nbcontainers.runtime import init, log, protocol, rootfs, stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,16 +34,17 @@ if TYPE_CHECKING:
 SOCKET_NAME = "shim.sock"
 EXIT_NAME = "exit.json"
 _CHUNK_BYTES = 512 << 10
-_PIPE_BYTES = 1 << 20
 _NEW_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
 _ANY = -1
 _DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, _ANY))
 """null, zero, full, random, urandom, tty, console, ptmx, and all pseudo-terminals."""
+_MKNOD = frozenset(("CAP_MKNOD",))
+_NO_CAPABILITY: frozenset[str] = frozenset()
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 
-def main(control: Socket, driver: Driver, cgroup_parent: str) -> NoReturn:
-    """Prepare, wait for a container on ``control``, and see it through.
+def main(channel: Socket, driver: Driver, cgroup_parent: str, nice: int) -> NoReturn:
+    """Prepare, wait for a container on ``channel``, and see it through.
 
     Source: OCI runtime-spec, runtime.md § Lifecycle.
     """
@@ -53,22 +52,30 @@ def main(control: Socket, driver: Driver, cgroup_parent: str) -> NoReturn:
     processes.set_name("nbc-shim")
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    shim = Shim(driver, cgroup_parent)
+    shim = Shim(driver, cgroup_parent, nice)
     try:
-        payload, fds = protocol.receive(control)
+        payload, fds = protocol.receive(channel)
     except (EOFError, OSError):
         shim.abandon()
         os._exit(0)
-    control.close()
-    report = protocol.Socket(fileno=fds.pop(0))
     try:
-        shim.start(json.loads(payload), fds, report)
+        shim.start(payload, fds, channel)
     except StartFailedError as error:
         shim.abandon()
-        _say(report, {"error": str(error), "code": error.code})
+        _say(channel, {"error": str(error), "code": error.code})
         os._exit(1)
-    shim.serve(report)
+    shim.serve(channel)
     os._exit(0)
+
+
+def default_capabilities(driver: Driver) -> frozenset[str]:
+    """Return the capabilities of a container that asks for no others, as far as this machine can give them.
+
+    Where no controller keeps a container from the host's devices (version 2), it must not make nodes of them.
+
+    Source: capabilities(7) § CAP_MKNOD.
+    """
+    return frozenset(capabilities.DEFAULT) - (_NO_CAPABILITY if driver.version == 1 else _MKNOD)
 
 
 class StartFailedError(Exception):
@@ -85,27 +92,35 @@ class Shim:
     Args:
         driver: The control groups of this machine.
         cgroup_parent: The group of all this engine's containers.
+        nice: The priority that containers get.
     """
 
-    def __init__(self, driver: Driver, cgroup_parent: str) -> None:
+    def __init__(self, driver: Driver, cgroup_parent: str, nice: int) -> None:
         self._driver = driver
+        self._nice = nice
         self._group: Cgroup | None = None
-        self.pid = self._pidfd = -1
-        self._channel: Socket
-        # A process is moved to its group ahead of time in version 1, where that may take a grace period.
+        self.pid = self._pidfd = self._directory_fd = -1
+        self._init: Socket
+        self._started: dict[str, object] = {}
+        self._stdio = stdio.Stdio()
+        # In version 1 a group can get its final name later; in version 2 the child must be born in it.
         if driver.version == 1:
             self._group = driver.create(f"{cgroup_parent}/prepared-{os.getpid()}", {"devices": _device_rules()})
             self._bear(-1)
-            self._group.attach(self.pid)
+            protocol.receive(self._init)  # it has entered the group, which may be renamed from now on
 
     def _bear(self, cgroup_fd: int) -> None:
         """Start the child that will be the container's init."""
-        self._channel, childs_end = protocol.pair()
+        self._init, childs_end = protocol.pair()
         self.pid, self._pidfd = processes.clone(_NEW_NAMESPACES, cgroup_fd)
         if self.pid == 0:
-            processes.keep_only([0, 1, 2, childs_end.fileno()])
-            init.main(childs_end)
+            processes.keep_only([0, 1, 2, childs_end.fileno(), *self._stdio.childs_fds])
+            group = self._group if self._driver.version == 1 else None
+            init.main(childs_end, self._stdio.childs_fds, group, self._nice)
         childs_end.close()
+        # With the last process of a mount namespace its mounts go, which takes the kernel a grace period. Held open,
+        # they go with this shim instead, when the end of the container was reported long since.
+        self._mount_namespace_fd = namespaces.open_namespace("mnt", self.pid)
 
     def abandon(self) -> None:
         """Undo what was prepared."""
@@ -118,11 +133,11 @@ class Shim:
             except OSError:
                 return
 
-    def start(self, request: Request, fds: list[int], report: Socket) -> None:
+    def start(self, payload: bytes, fds: list[int], report: Socket) -> None:
         """Start the container and report that it runs.
 
         Args:
-            request: The container.
+            payload: The request.
             fds: The network namespace, if it has one of its own that was prepared.
             report: The engine's end.
 
@@ -130,46 +145,49 @@ class Shim:
             StartFailedError: Some step failed; nothing of it is left but what ``abandon`` undoes.
         """
         trace = init.Trace()
+        processes.renice(self._nice)
         try:
+            request: Request = json.loads(payload)
             # Before the child gets to know its program: no instruction of it runs without its limits.
-            self._limit(request)
-            trace.step("control group")
-            self._connect(request, fds)
-            trace.step("overlay, pipes and log")
+            if self._driver.version == 1 and self._group is not None:
+                self._group.apply(request["spec"]["linux"]["resources"])
+            trace.step("limits")
+            self._hand_over(request, payload, fds)
+            trace.step("overlay")
+            self._get_ready(request)
+            trace.step("log and socket, beside the container's steps")
+            self._await_word(report)
+            trace.step("wait for the word to start")
+            _say(self._init, {"go": True})
             steps = self._await_exec()
         except (Error, OSError) as error:
+            self._unready()
             raise StartFailedError(str(error), 125) from error
-        started = {
-            "pid": self.pid,
-            "at": time.time_ns(),
-            "trace": sorted(trace.steps + steps, key=lambda step: step[1]),
-        }
-        self._write_identity()
-        self._listen()
+        except StartFailedError:
+            self._unready()
+            raise
+        steps = sorted(trace.steps + steps, key=lambda step: step[1])
+        self._started = {"started": {"pid": self.pid, "at": time.time_ns(), "trace": steps}}
         try:
-            protocol.send(report, protocol.encode({"started": started}), [self._pidfd])
+            protocol.send(report, protocol.encode(self._started), [self._pidfd])
         except OSError:
             pass  # the engine was killed meanwhile: the next one finds the container by its socket
 
-    def _connect(self, request: Request, network_fds: list[int]) -> None:
-        """Open what the child needs of the host, and hand it over."""
-        self._directory = request["directory"]
-        self._directory_fd = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._log = log.Writer(self._directory, request["logMaxBytes"], request["logMaxFiles"])
+    def _hand_over(self, request: Request, payload: bytes, network_fds: list[int]) -> None:
+        """Open what the child needs of the host, and give it all that."""
         self._root_fd = rootfs.open_rootfs(request["rootfs"])
         bind_fds = [rootfs.open_bind(mount) for mount in request["spec"]["mounts"] if mount["type"] == "bind"]
-        self._outputs: dict[int, int] = {}
-        self._stdin_fd = -1
-        self._master_fd = -1
-        childs: list[int] = [] if request["tty"] else self._open_pipes(request["openStdin"])
         if self._driver.version == 2:
             _do_without_device_rules(request, self._root_fd)
+            payload = protocol.encode(dict(request))
             self._bear_in_group(request)
-        request["seccomp"] = _seccomp_program(request)
-        payload = protocol.encode(dict(request))
-        protocol.send(self._channel, payload, [self._root_fd, *childs, *network_fds, *bind_fds])
-        for fd in (*childs, *network_fds, *bind_fds):
+        try:
+            protocol.send(self._init, payload, [self._root_fd, *network_fds, *bind_fds])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the child has failed already, and has said why
+        for fd in (*network_fds, *bind_fds):
             os.close(fd)
+        self._stdio.close_childs()
 
     def _bear_in_group(self, request: Request) -> None:
         """On version 2 the child is born in its group, which has its final name from the start."""
@@ -181,31 +199,35 @@ class Shim:
         finally:
             os.close(directory_fd)
 
-    def _open_pipes(self, open_stdin: bool) -> list[int]:
-        """Make the three pipes of stdio; returns the child's ends."""
-        childs = []
-        if open_stdin:
-            read_fd, self._stdin_fd = os.pipe2(os.O_CLOEXEC)
-            childs.append(read_fd)
-        else:
-            childs.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        for stream in (log.STDOUT, log.STDERR):
-            read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-            try:
-                fcntl.fcntl(read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-            except PermissionError:
-                pass  # the user's pipes are at their limit, smaller ones do as well
-            os.set_blocking(read_fd, False)
-            self._outputs[read_fd] = stream
-            childs.append(write_fd)
-        return childs
-
-    def _limit(self, request: Request) -> None:
-        """Set the limits, and give the group its final name."""
+    def _get_ready(self, request: Request) -> None:
+        """Do, while the child is busy, all that must be done before the program may be said to run."""
         if self._driver.version == 1 and self._group is not None:
-            linux = request["spec"]["linux"]
-            self._group.apply(linux["resources"])
-            self._group.rename(linux["cgroupsPath"])
+            self._name_group(self._group, request["spec"]["linux"]["cgroupsPath"])
+        self._directory_fd = os.open(request["directory"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._log = log.Writer(request["directory"], request["logMaxBytes"], request["logMaxFiles"])
+        self._stdio.begin(tty=request["tty"], open_stdin=request["openStdin"])
+        self._remove(EXIT_NAME)  # of an earlier run
+        self._listen()
+
+    def _name_group(self, group: Cgroup, path: str) -> None:
+        """Give the prepared group its final name, which a shim that was killed may have left to nobody."""
+        left = self._driver.open(path)
+        if any(os.path.isdir(directory) for directory in left.directories()):
+            left.kill()
+            left.remove()
+        group.rename(path)
+
+    def _await_word(self, report: Socket) -> None:
+        """Wait until the engine wants the program executed."""
+        try:
+            protocol.receive(report)
+        except EOFError:
+            raise StartFailedError("the container was given up", 125) from None
+
+    def _unready(self) -> None:
+        """Take back what tells others that the container runs."""
+        if self._directory_fd >= 0:
+            self._remove(SOCKET_NAME)
 
     def _await_exec(self) -> list[tuple[str, int, int]]:
         """Wait until the child has executed the program: then its end of the channel is closed."""
@@ -213,36 +235,23 @@ class Shim:
         failure: StartFailedError | None = None
         while True:
             try:
-                payload, fds = protocol.receive(self._channel)
+                payload, fds = protocol.receive(self._init)
             except EOFError:
                 break
             except ConnectionResetError:
-                break
+                continue  # it has left our last word unread; what it has said before is still there
             message = json.loads(payload)
             if "pty" in message:
-                self._master_fd = fds[0]
-                os.set_blocking(self._master_fd, False)
-                self._outputs[self._master_fd] = log.STDOUT
+                self._stdio.take_terminal(fds[0])
             steps += [tuple(step) for step in message.get("trace", ())]
             if "error" in message:
                 failure = StartFailedError(message["error"], message["code"])
-        self._channel.close()
+        self._init.close()
         if failure is not None:
             raise failure
         if not steps:
             raise StartFailedError("the container's init was killed before it could execute the program", 125)
         return steps
-
-    def _write_identity(self) -> None:
-        """Leave on disk who the container and its shim are, for an engine that comes later."""
-        identity: dict[str, object] = {
-            "pid": self.pid,
-            "pidStart": processes.start_time_ticks(self.pid),
-            "shim": os.getpid(),
-            "shimStart": processes.start_time_ticks(),
-            "at": time.time_ns(),
-        }
-        self._write("pid.json", identity)
 
     def _write(self, name: str, document: dict[str, object]) -> None:
         temporary = f".{name}.tmp"
@@ -255,28 +264,30 @@ class Shim:
     def _listen(self) -> None:
         # A path of 108 bytes at most fits a socket's address: name the directory by descriptor.
         path = f"/proc/self/fd/{self._directory_fd}/{SOCKET_NAME}"
-        try:
-            os.unlink(SOCKET_NAME, dir_fd=self._directory_fd)
-        except FileNotFoundError:
-            pass
         self._listening = protocol.listen(path)
+
+    def _remove(self, name: str) -> None:
+        try:
+            os.unlink(name, dir_fd=self._directory_fd)
+        except FileNotFoundError:
+            return
 
     def serve(self, report: Socket) -> None:
         """Log, answer and wait, until the container has ended."""
         poll = select.epoll(flags=select.EPOLL_CLOEXEC)
         poll.register(self._pidfd, select.EPOLLIN)
         poll.register(self._listening.fileno(), select.EPOLLIN)
-        for fd in self._outputs:
+        for fd in self._stdio.outputs:
             poll.register(fd, select.EPOLLIN)
         self._connections = {report.fileno(): report}
         poll.register(report.fileno(), select.EPOLLIN)
         running = True
         while running:
             for fd, _ in poll.poll():
-                if fd in self._outputs:
+                if fd in self._stdio.outputs:
                     if not self._copy(fd):
                         poll.unregister(fd)
-                        self._close_output(fd)
+                        self._stdio.close_output(fd)
                 elif fd == self._pidfd:
                     running = False
                 elif fd == self._listening.fileno():
@@ -298,15 +309,10 @@ class Shim:
             return False  # EIO: the last one to hold the terminal has closed it
         if data:
             try:
-                self._log.write(self._outputs[fd], data, time.time_ns())
+                self._log.write(self._stdio.outputs[fd], data, time.time_ns())
             except OSError:
                 return True  # the disk is full: the container goes on, its output is lost
         return bool(data)
-
-    def _close_output(self, fd: int) -> None:
-        del self._outputs[fd]
-        if fd != self._master_fd:
-            os.close(fd)
 
     def _answer(self, connection: Socket) -> bool:
         """Do what an engine asks; False when it has gone."""
@@ -314,17 +320,14 @@ class Shim:
             payload, _ = protocol.receive(connection)
             message = json.loads(payload)
             if message["op"] == "stdin":
-                fd = self._master_fd if self._master_fd >= 0 else self._stdin_fd
+                fd = self._stdio.input_fd
                 protocol.send(connection, b"{}", [] if fd < 0 else [fd])
-            elif message["op"] == "close-stdin" and self._stdin_fd >= 0:
-                os.close(self._stdin_fd)
-                self._stdin_fd = -1
-            elif message["op"] == "resize" and self._master_fd >= 0:
-                size = struct.pack("HHHH", message["rows"], message["columns"], 0, 0)
-                fcntl.ioctl(self._master_fd, termios.TIOCSWINSZ, size)
+            elif message["op"] == "close-stdin":
+                self._stdio.close_input()
+            elif message["op"] == "resize":
+                self._stdio.resize(message["rows"], message["columns"])
             elif message["op"] == "identify":
-                identity = {"started": {"pid": self.pid, "at": 0, "trace": []}}
-                protocol.send(connection, protocol.encode(identity), [self._pidfd])
+                protocol.send(connection, protocol.encode(self._started), [self._pidfd])
         except (EOFError, OSError):
             return False
         return True
@@ -333,7 +336,7 @@ class Shim:
         """Record and report the end; what takes long comes after."""
         code = processes.wait_pidfd(self._pidfd)
         finished_ns = time.time_ns()
-        for fd in list(self._outputs):
+        for fd in list(self._stdio.outputs):
             self._drain(fd)
         try:
             self._log.close(time.time_ns())
@@ -353,7 +356,7 @@ class Shim:
 
     def _drain(self, fd: int) -> None:
         """Copy the rest; not until the end of file, for a descriptor may have escaped the container."""
-        while select.select([fd], [], [], 0)[0]:
+        while stdio.readable(fd):
             if not self._copy(fd):
                 return
 
@@ -380,13 +383,6 @@ def _do_without_device_rules(request: Request, root_fd: int) -> None:
     process = request["spec"]["process"]
     process["capabilities"] = [name for name in process["capabilities"] if name != "CAP_MKNOD"]
     mounts.mount_setattr("", set_attributes=mounts.MOUNT_ATTR_NODEV, dir_fd=root_fd)
-
-
-def _seccomp_program(request: Request) -> str:
-    """Return the filter as hex digits: the child cannot compile it, for it has no libraries where it is."""
-    if not request["spec"]["linux"]["seccomp"]:
-        return ""
-    return seccomp.default_program(frozenset(request["spec"]["process"]["capabilities"])).hex()
 
 
 def _say(connection: Socket, message: dict[str, object]) -> None:

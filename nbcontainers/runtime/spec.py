@@ -168,7 +168,7 @@ class Rootfs(TypedDict):
 
 
 class Request(TypedDict):
-    """What the launcher passes to a shim: one container. ``seccomp`` is for the shim to fill, in hex digits."""
+    """What the engine passes to a shim: one container."""
 
     id: str
     directory: str
@@ -179,4 +179,3 @@ class Request(TypedDict):
     logMaxBytes: int
     logMaxFiles: int
     network: Literal["none", "host", "namespace"]
-    seccomp: str

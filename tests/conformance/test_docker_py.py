@@ -10,6 +10,8 @@ import docker
 import pytest
 from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
 
+from nbcontainers.engine.lifecycle import ANTICIPATION_SECONDS
+
 pytestmark = [pytest.mark.root]
 
 
@@ -78,6 +80,29 @@ def test_state_and_configuration(client: docker.DockerClient) -> None:
     container.restart(timeout=0)
     container.reload()
     assert container.status == "running"
+
+
+def test_a_start_that_comes_late(client: docker.DockerClient) -> None:
+    """What the engine prepares in advance of a start is undone, unseen, when the start does not come."""
+    container = client.containers.create("busybox", ["sh", "-c", "ip -4 -o addr show eth0; cat /etc/hosts"])
+    networks = container.attrs["NetworkSettings"]["Networks"]
+    assert not networks.get("bridge", {}).get("IPAddress")
+    time.sleep(2 * ANTICIPATION_SECONDS)
+    container.reload()
+    assert container.status == "created"
+    container.start()
+    container.reload()
+    container.wait()
+    address = container.logs().decode().split("inet ")[1].partition("/")[0]
+    assert f"{address}\t{container.attrs['Config']['Hostname']}" in container.logs().decode()
+
+
+def test_kill_returns_when_the_container_has_ended(client: docker.DockerClient) -> None:
+    container = client.containers.run("busybox", ["sleep", "60"], detach=True)
+    container.kill()
+    container.reload()
+    assert container.status == "exited"
+    container.remove()
 
 
 def test_a_repeated_start_or_stop_is_no_error(client: docker.DockerClient) -> None:

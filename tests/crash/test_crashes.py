@@ -67,6 +67,19 @@ def test_an_exit_while_no_engine_ran(engine: EngineProcess) -> None:
     assert found.status == "exited"
 
 
+def test_an_engine_killed_between_create_and_start(engine: EngineProcess) -> None:
+    container = engine.client.containers.create("busybox", ["sh", "-c", "echo begun"], name="new")
+    engine.kill()
+    assert engine.start() == "ready"
+    again = engine.client.containers.get("new")
+    assert again.status == "created"
+    assert again.logs() == b""
+    again.start()
+    assert again.wait()["StatusCode"] == 0
+    assert again.logs() == b"begun\n"
+    assert again.id == container.id
+
+
 def test_the_next_start_works_after_the_launcher_was_killed(engine: EngineProcess) -> None:
     running = engine.client.containers.run("busybox", ["sleep", "60"], detach=True)
     assert engine.process is not None

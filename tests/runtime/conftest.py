@@ -13,8 +13,9 @@ from typing import Literal
 import pytest
 
 from nbcontainers.linux import cgroups
-from nbcontainers.runtime.client import ExitStatus, Launcher, ShimConnection
+from nbcontainers.runtime.client import ExitStatus, ShimConnection
 from nbcontainers.runtime.defaults import default_spec
+from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import END, Reader
 from nbcontainers.runtime.spec import Request, Rootfs, Spec
 from tests.busybox import root_file_system
@@ -54,7 +55,7 @@ class Bench:
         kind: Literal["none", "host", "namespace"] = network  # type: ignore[assignment]
         return Request(
             id=own.name, directory=str(own), spec=spec, rootfs=rootfs, tty=tty, openStdin=open_stdin,
-            logMaxBytes=1 << 20, logMaxFiles=2, network=kind, seccomp="",
+            logMaxBytes=1 << 20, logMaxFiles=2, network=kind,
         )  # fmt: skip
 
     async def launch(self, request: Request) -> ShimConnection:

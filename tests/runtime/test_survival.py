@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from nbcontainers.linux import cgroups
 from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError, reconnect
+from nbcontainers.runtime.shim import SOCKET_NAME
+from nbcontainers.runtime.spec import Request
 from tests.runtime.conftest import SECONDS, Bench, output, parent
 
 pytestmark = [pytest.mark.root]
@@ -54,6 +57,44 @@ async def test_prepared_shims_that_were_killed_are_passed_over(bench: Bench) -> 
     for child in children:
         os.kill(int(child), signal.SIGKILL)
     assert (await bench.run(bench.request("true")))[0].code == 0
+
+
+async def test_a_prepared_container_has_not_begun(bench: Bench) -> None:
+    request = bench.request("touch", "/begun")
+    prepared = await bench.launcher.prepare(request)
+    await _until_listening(request)
+    assert not Path(request["directory"], "upper/begun").exists()
+    [group] = [name for name in cgroups.detect().children(bench.cgroup_parent) if name == request["id"]]
+    prepared.close()
+    with pytest.raises(StartError, match="given up"):
+        await prepared.start()
+    await bench.launcher.close()  # waits for the shims that are leaving
+    assert not Path(request["directory"], "upper/begun").exists()
+    async with asyncio.timeout(SECONDS):
+        while group in cgroups.detect().children(bench.cgroup_parent):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_prepared_container_is_given_to_another_shim_when_its_own_was_killed(bench: Bench) -> None:
+    request = bench.request("sh", "-c", "echo begun >>/begun")
+    prepared = await bench.launcher.prepare(request)
+    await _until_listening(request)
+    for child in Path(f"/proc/{bench.launcher.pid}/task/{bench.launcher.pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+    Path(request["directory"], SOCKET_NAME).unlink()
+    connection = await prepared.start()
+    bench.connections.append(connection)
+    status = await asyncio.wait_for(connection.wait(), SECONDS)
+    assert status is not None
+    assert status.code == 0
+    assert Path(request["directory"], "upper/begun").read_text() == "begun\n"
+
+
+async def _until_listening(request: Request) -> None:
+    """Wait until a shim has got a prepared container so far that only the word to start is missing."""
+    async with asyncio.timeout(SECONDS):
+        while not Path(request["directory"], SOCKET_NAME).exists():
+            await asyncio.sleep(0.002)
 
 
 async def test_an_engine_finds_its_container_again(bench: Bench) -> None:

@@ -103,6 +103,10 @@ class Cgroup:
         """
         raise NotImplementedError
 
+    def enter(self) -> None:
+        """Move the calling process, which has a single thread, into the group."""
+        raise NotImplementedError
+
     def directory_fd(self) -> int:
         """Return a descriptor of the group's directory, on version 2, where a child can be born in a group."""
         raise NotImplementedError

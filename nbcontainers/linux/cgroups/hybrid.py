@@ -126,6 +126,14 @@ class CgroupHybrid(Cgroup):
         self._v2.attach(pid)
         self._v1.attach(pid)
 
+    def enter(self) -> None:
+        """See ``Cgroup``.
+
+        Source: cgroups(7).
+        """
+        self._v2.enter()
+        self._v1.enter()
+
     def freeze(self) -> None:
         """See ``Cgroup``.
 

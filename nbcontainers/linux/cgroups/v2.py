@@ -269,6 +269,13 @@ class CgroupV2(Cgroup):
         if controller not in self._controllers:
             raise Unavailable(f"limits of {controller}", "its controller is not enabled", "delegate it to this engine")
 
+    def enter(self) -> None:
+        """See ``Cgroup``.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst § Organizing Processes and Threads.
+        """
+        self.attach(0)
+
     def directory_fd(self) -> int:
         """Return a descriptor for ``clone`` to have a child born in the group.
 

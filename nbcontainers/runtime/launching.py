@@ -1,0 +1,302 @@
+"""The engine's half of starting: has the launcher make shims, and gives them containers.
+
+Nothing here forks: the launcher is a program of its own, started once, and started again when it was killed.
+
+A start has two halves. ``prepare`` gives a shim its container: the shim mounts, connects and limits, all but executes
+the program. ``Prepared.start`` has it executed. Between the two the engine may wait for its client, as long as the
+container stays as it is; a prepared container that is never started is closed, and nothing has happened.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from pathlib import Path
+
+from nbcontainers.runtime import protocol
+from nbcontainers.runtime.client import ShimConnection, StartError, receive
+from nbcontainers.runtime.shim import SOCKET_NAME
+from nbcontainers.runtime.spec import Request
+
+PREPARED_SHIMS = 3
+_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+_PROGRAM = "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
+_CLOSE_SECONDS = 10.0
+_ATTEMPTS = 2 * PREPARED_SHIMS
+_GO = protocol.encode({"op": "go"})
+_URGENT, _AT_LEISURE = protocol.encode({"urgent": True}), protocol.encode({"urgent": False})
+
+
+class _UnheardError(Exception):
+    """Nobody has read the request."""
+
+
+class Launcher:
+    """Starts containers, through shims that the launcher process has prepared.
+
+    Args:
+        cgroup_parent: The control group of all this engine's containers, such as ``/nbcontainers/1a2b3c4d``.
+    """
+
+    def __init__(self, cgroup_parent: str) -> None:
+        self._cgroup_parent = cgroup_parent
+        self._control: socket.socket | None = None
+        self._prepared: deque[socket.socket] = deque()
+        self._asked = 0
+        self._waiting: deque[asyncio.Future[socket.socket | None]] = deque()
+
+    def start(self) -> None:
+        """Start the launcher process."""
+        ours, launchers = protocol.pair()
+        program = _PROGRAM.format(parent=str(_PACKAGE_PARENT))
+        arguments = [sys.executable, "-I", "-S", "-c", program, str(launchers.fileno()), self._cgroup_parent]
+        null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.set_inheritable(launchers.fileno(), True)
+            # posix_spawn does not copy the engine's memory as fork would.
+            self.pid = os.posix_spawn(
+                sys.executable,
+                arguments,
+                _launcher_environment(),
+                file_actions=[(os.POSIX_SPAWN_DUP2, null_fd, fd) for fd in (0, 1)],
+                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
+            )
+        finally:
+            os.close(null_fd)
+            launchers.close()
+        ours.setblocking(False)
+        self._control = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._take_offer)
+        self.refill()
+
+    async def close(self) -> None:
+        """End the launcher process and the shims that it has prepared; containers that run are not touched."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._dismiss(), _CLOSE_SECONDS)
+        if self._control is not None:
+            self._lose_launcher()
+            with contextlib.suppress(ChildProcessError):
+                await asyncio.to_thread(os.waitpid, self.pid, 0)
+
+    async def _dismiss(self) -> None:
+        """Send all prepared shims away, those still in the making as well; returns when they are gone."""
+        while self._prepared or (self._asked and self._control is not None):
+            if not self._prepared:
+                channel = await self._next_offer()
+                if channel is None:
+                    return
+            else:
+                channel = self._prepared.popleft()
+            channel.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(EOFError, OSError):
+                await receive(channel)
+            channel.close()
+
+    def _lose_launcher(self) -> None:
+        """Let go of a launcher that has ended, or is to end; who waits for a shim of it is told so."""
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+        self._asked = 0
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _take_offer(self) -> None:
+        """Take one prepared shim from the launcher, for whoever has waited longest."""
+        if self._control is None:
+            return
+        try:
+            _, fds = protocol.receive(self._control)
+        except BlockingIOError:
+            return
+        except (EOFError, OSError):
+            self._lose_launcher()
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)
+            return
+        self._asked -= 1
+        channel = socket.socket(fileno=fds[0])
+        channel.setblocking(False)
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(channel)
+                return
+        self._prepared.append(channel)
+
+    def _ask(self, *, urgent: bool) -> bool:
+        """Ask the launcher for one more shim, which it offers when it is ready; False when it has ended."""
+        if self._control is None:
+            return False
+        try:
+            protocol.send(self._control, _URGENT if urgent else _AT_LEISURE)
+        except OSError:
+            return False  # its end will be heard
+        self._asked += 1
+        return True
+
+    def refill(self) -> None:
+        """Have as many shims made as are missing."""
+        while len(self._prepared) + self._asked - len(self._waiting) < PREPARED_SHIMS:
+            if not self._ask(urgent=False):
+                return
+
+    async def take_shim(self) -> socket.socket:
+        """Return the socket of a prepared shim; when there is none, of one that is made now."""
+        for _ in range(_ATTEMPTS):
+            if self._prepared:
+                return self._prepared.popleft()
+            if self._control is None:
+                self.start()
+            if self._asked <= len(self._waiting):
+                self._ask(urgent=True)
+            if channel := await self._next_offer():
+                return channel
+        raise StartError("the launcher was killed again and again", 125)
+
+    async def _next_offer(self) -> socket.socket | None:
+        """Wait for the next shim that is offered; None when the launcher has ended."""
+        waiting: asyncio.Future[socket.socket | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        return await waiting
+
+    async def prepare(self, request: Request, *, network_namespace_fd: int | None = None) -> "Prepared":
+        """Give a shim a container: all but its program's execution.
+
+        Args:
+            request: The container.
+            network_namespace_fd: Its network namespace, where the request says ``namespace``; it is taken over.
+        """
+        prepared = self._new(request, network_namespace_fd)
+        try:
+            prepared.hand_over(await self.take_shim())
+        except BaseException:
+            prepared.close()
+            raise
+        return prepared
+
+    def prepare_at_once(self, request: Request, *, network_namespace_fd: int | None = None) -> "Prepared":
+        """Do as ``prepare`` does, where ``has_prepared``."""
+        prepared = self._new(request, network_namespace_fd)
+        prepared.hand_over(self._prepared.popleft())
+        return prepared
+
+    def _new(self, request: Request, network_namespace_fd: int | None) -> "Prepared":
+        fds = [] if network_namespace_fd is None else [network_namespace_fd]
+        return Prepared(self, protocol.encode(dict(request)), fds, request["directory"])
+
+    def has_prepared(self) -> bool:
+        """Say whether a shim waits for a container."""
+        return bool(self._prepared)
+
+    async def launch(self, request: Request, *, network_namespace_fd: int | None = None) -> ShimConnection:
+        """Start a container.
+
+        Args:
+            request: The container.
+            network_namespace_fd: Its network namespace, where the request says ``namespace``; it is taken over.
+
+        Returns:
+            The running container.
+
+        Raises:
+            StartError: It could not be started; nothing of it is left.
+        """
+        prepared = await self.prepare(request, network_namespace_fd=network_namespace_fd)
+        return await prepared.start()
+
+
+class Prepared:
+    """A container of which everything is done but the execution of its program; start it or close it.
+
+    Args:
+        launcher: Has other shims, should this one be killed.
+        payload: The request.
+        fds: What goes with it; they are taken over.
+        directory: The container's directory.
+    """
+
+    def __init__(self, launcher: Launcher, payload: bytes, fds: list[int], directory: str) -> None:
+        self._launcher = launcher
+        self._payload = payload
+        self._fds = fds
+        self._directory = directory
+        self._socket_path = f"{directory}/{SOCKET_NAME}"
+        self._channel: socket.socket | None = None
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._socket_path)  # of an earlier run whose shim was killed
+
+    def hand_over(self, channel: socket.socket) -> None:
+        """Send the request to a shim."""
+        self._channel = channel
+        _send(channel, self._payload, self._fds)
+
+    async def start(self) -> ShimConnection:
+        """Have the program executed.
+
+        Returns:
+            The running container.
+
+        Raises:
+            StartError: It could not be started; nothing of it is left.
+        """
+        try:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return await self._start()
+                except _UnheardError:  # the shim was killed while it waited: nothing has begun
+                    self.hand_over(await self._launcher.take_shim())
+            raise StartError("prepared shims were killed again and again", 125)
+        finally:
+            self.close()
+            # Only now: while the container starts, nothing else should.
+            self._launcher.refill()
+
+    async def _start(self) -> ShimConnection:
+        """Say the word, and hear that the program runs.
+
+        When the shim is killed on the way, its socket says how far it has come: it is made before the program runs.
+        """
+        channel = self._channel
+        if channel is None:
+            raise StartError("the container was given up before it was started", 125)
+        _send(channel, _GO, [])
+        try:
+            answer, received = await receive(channel)
+        except EOFError:
+            self._close_channel()
+            if not os.path.exists(self._socket_path):
+                raise _UnheardError from None
+            raise StartError("the container's shim was killed while it started", 125) from None
+        message = json.loads(answer)
+        if "error" in message:
+            raise StartError(message["error"], message["code"])
+        self._channel = None  # the connection's from now on
+        return ShimConnection(channel, message["started"], received[0], self._directory)
+
+    def _close_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def close(self) -> None:
+        """Give the container up, unless it was started: its shim undoes what was done, and goes."""
+        self._close_channel()
+        while self._fds:
+            os.close(self._fds.pop())
+
+
+def _send(channel: socket.socket, payload: bytes, fds: list[int]) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and may have said why
+        protocol.send(channel, payload, fds)
+
+
+def _launcher_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL")}
