@@ -8,6 +8,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from nbcontainers.runtime.spec import LinuxResources
 
 _DYING_SECONDS = 2.0
@@ -69,6 +71,10 @@ class Usage:
         self.io_write_bytes = 0
         self.oom_kills = 0
 
+    def as_dict(self) -> dict[str, int]:
+        """Return all of it by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 class Files:
     """The files of one directory in a hierarchy, kept open once they were read.
@@ -127,9 +133,22 @@ class Files:
 
 
 class Cgroup:
-    """One group, whatever the version. ``path`` is as in ``linux.cgroupsPath``."""
+    """One group, whatever the version. ``path`` is as in ``linux.cgroupsPath``.
+
+    As a context manager it is there for the block: at the end its processes are killed and it is removed.
+    """
 
     path: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.kill()
+        except FileNotFoundError:
+            pass  # it was removed in the block
+        self.remove()
 
     def apply(self, resources: LinuxResources) -> None:
         """Set limits.
@@ -170,6 +189,15 @@ class Cgroup:
 
     def oom_kills(self) -> int:
         """Return how many of its processes were killed for want of memory."""
+        raise NotImplementedError
+
+    def events(self) -> dict[str, int]:
+        """Return how often each limit was felt, since the group was made.
+
+        Returns:
+            ``oom_kills``: processes that were killed for want of memory; ``forks_refused``: by the limit of pids;
+            ``cpu_throttled_periods``: those in which the quota was used up.
+        """
         raise NotImplementedError
 
     def pressure(self) -> dict[str, dict[str, float]]:
