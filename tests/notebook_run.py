@@ -6,20 +6,16 @@ import nbformat
 from nbclient import NotebookClient
 
 
-def execute(path: Path, *, save: bool = False, timeout_seconds: int = 120) -> nbformat.NotebookNode:
-    """Execute a notebook from its first cell to its last; a cell that fails, unless tagged so, is an error."""
-    notebook = nbformat.read(path, as_version=4)
+def run(notebook: nbformat.NotebookNode, directory: Path, *, timeout_seconds: int = 120) -> None:
+    """Execute a notebook in place, from its first cell to its last; one that fails, unless tagged so, is an error."""
     client = NotebookClient(
         notebook,
         timeout=timeout_seconds,
         kernel_name="python3",
         record_timing=False,
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(directory)}},
     )
     client.execute()
-    if save:
-        nbformat.write(notebook, path)
-    return notebook
 
 
 def main() -> None:
@@ -27,7 +23,10 @@ def main() -> None:
     import sys
 
     for name in sys.argv[1:]:
-        execute(Path(name).resolve(), save=True)
+        path = Path(name).resolve()
+        notebook = nbformat.read(path, as_version=4)
+        run(notebook, path.parent)
+        nbformat.write(notebook, path)
         print(f"{name}: executed")
 
 

@@ -91,6 +91,35 @@ def open_namespace(kind: str, pid: int | str = "self") -> int:
     return os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
 
 
+def write_id_maps(
+    pid: int | str, uids: list[tuple[int, int, int]], gids: list[tuple[int, int, int]], *, setgroups: bool = True
+) -> None:
+    """Say, once, which ids of the outer user namespace a process's new one has, and as which.
+
+    Args:
+        pid: A process in the new namespace, or ``self``.
+        uids: Ranges of user ids: the first one inside, the first one outside, how many.
+        gids: Ranges of group ids, likewise.
+        setgroups: Whether supplementary groups may be changed inside. A user without privileges has to renounce that
+            before the group ids, for a group can also be there to forbid something.
+
+    Raises:
+        OSError: EPERM for a second time, or for ids that the writer may not map: without CAP_SETUID in the outer
+            namespace that is any but its own. EACCES when the process is not dumpable.
+
+    Source: user_namespaces(7) § User and group ID mappings.
+    """
+    if not setgroups:
+        _write(f"/proc/{pid}/setgroups", "deny")
+    for name, ranges in (("uid_map", uids), ("gid_map", gids)):
+        _write(f"/proc/{pid}/{name}", "\n".join(f"{inside} {outside} {count}" for inside, outside, count in ranges))
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
 def sethostname(name: str) -> None:
     """Set the host name of the caller's uts namespace.
 

@@ -1,13 +1,8 @@
-from pathlib import Path
-
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from tests.engine_process import EngineProcess
-from tests.notebook_run import execute
-
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -50,8 +45,3 @@ def test_cells_run_build_and_explain() -> None:
     assert shown[6].startswith("UsageError: No such option '--memry'")
     assert "line 2, column 1: unknown instruction: RUNN (did you mean RUN?)" in shown[7]
     assert "Traceback" not in shown[6] + shown[7]
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in NOTEBOOKS.glob("*.ipynb")))
-def test_the_notebooks_execute(name: str) -> None:
-    execute(NOTEBOOKS / name)

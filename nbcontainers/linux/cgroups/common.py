@@ -11,6 +11,8 @@ from nbcontainers.linux.cgroups.files import UNLIMITED, read_whole, subdirectori
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from nbcontainers.runtime.spec import LinuxResources
 
 PAUSE_SECONDS = 0.001
@@ -72,9 +74,16 @@ class Usage:
         self.io_write_bytes = 0
         self.oom_kills = 0
 
+    def as_dict(self) -> dict[str, int]:
+        """Return all of it by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 class Cgroup:
-    """One group, whatever the version. ``path`` is as in ``linux.cgroupsPath``."""
+    """One group, whatever the version. ``path`` is as in ``linux.cgroupsPath``.
+
+    As a context manager it is there for the block: at the end its processes are killed and it is removed.
+    """
 
     path: str
     removal_seconds = 5.0
@@ -83,6 +92,16 @@ class Cgroup:
     def directories(self) -> list[str]:
         """Return the group's directories: one, or on version 1 one in each hierarchy."""
         raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.kill()
+        except FileNotFoundError:
+            pass  # it was removed in the block
+        self.remove()
 
     def apply(self, resources: LinuxResources) -> None:
         """Set limits, on a new group or on one that is in use; what is not named stays as it is.
@@ -150,6 +169,15 @@ class Cgroup:
 
     def oom_kills(self) -> int:
         """Return how many of its processes were killed for want of memory; 0 where it is gone."""
+        raise NotImplementedError
+
+    def events(self) -> dict[str, int]:
+        """Return how often each limit was felt, since the group was made.
+
+        Returns:
+            ``oom_kills``: processes that were killed for want of memory; ``forks_refused``: by the limit of pids;
+            ``cpu_throttled_periods``: those in which the quota was used up.
+        """
         raise NotImplementedError
 
     def pressure(self) -> dict[str, dict[str, float]]:

@@ -274,6 +274,18 @@ class CgroupV1(Cgroup):
         except SyscallError:
             return 0
 
+    def events(self) -> dict[str, int]:
+        """See ``Cgroup``.
+
+        Source: Documentation/admin-guide/cgroup-v1/memory.rst § 10, pids.rst; Documentation/scheduler/sched-bwc.rst.
+        """
+        pids, cpu = self._files.get("pids"), self._files.get("cpu")
+        return {
+            "oom_kills": self.oom_kills(),
+            "forks_refused": pids.table("pids.events").get(b"max", 0) if pids else 0,
+            "cpu_throttled_periods": cpu.table("cpu.stat").get(b"nr_throttled", 0) if cpu else 0,
+        }
+
     def pressure(self) -> dict[str, dict[str, float]]:
         """Return nothing: version 1 does not tell.
 

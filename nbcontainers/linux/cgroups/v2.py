@@ -360,6 +360,17 @@ class CgroupV2(Cgroup):
         except SyscallError:
             return 0
 
+    def events(self) -> dict[str, int]:
+        """See ``Cgroup``.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst § memory.events, § pids.events, § cpu.stat.
+        """
+        return {
+            "oom_kills": self.oom_kills(),
+            "forks_refused": self._files.table("pids.events").get(b"max", 0),
+            "cpu_throttled_periods": self._files.table("cpu.stat").get(b"nr_throttled", 0),
+        }
+
     def pressure(self) -> dict[str, dict[str, float]]:
         """See ``Cgroup``.
 
