@@ -1,0 +1,249 @@
+"""Files that are there whole or not at all, and trees that somebody else has made: copied, walked, removed.
+
+All of it is plain system calls in a certain order, and it is the order that matters. A tree that a container has made
+may be of any depth, so nothing here calls itself, or keeps a descriptor, for each level of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+
+from nbcontainers.linux.mounts import RESOLVE_IN_ROOT, openat2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RESOLVE_NO_SYMLINKS = 0x04
+_OVERLAY_XATTR = "trusted.overlay."
+_AT_ONCE = 1 << 30
+
+
+def replace(path: str, data: bytes) -> None:
+    """Write a file so that, whatever is killed or loses its power, the old or the new one is there, whole.
+
+    The data is on the disk before the name is: a file system may otherwise keep the rename and lose the content.
+
+    Raises:
+        OSError: ENOSPC, the disk is full; the old file is as it was.
+
+    Source: rename(2), fsync(2).
+    """
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}.tmp")
+    try:
+        # Unbuffered writes may be short when a disk becomes full, and say so only when they are repeated.
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def copy_tree(source_fd: int, target_fd: int) -> None:
+    """Copy what a directory has, and its own attributes, into another, empty one.
+
+    Kept are owners, modes, times, extended attributes with access lists and file capabilities, hard links among what
+    is copied, holes, and special files as what they are. Nothing is followed: links are copied as links, and each
+    directory is found again by a path without any.
+
+    Args:
+        source_fd: The directory to copy.
+        target_fd: Where to.
+
+    Raises:
+        OSError: ENOSPC, the disk is full, for example; what was copied by then stays.
+
+    Source: openat2(2), mknodat(2), linkat(2), xattr(7), lseek(2) § Seeking file data and holes.
+    """
+    links: dict[tuple[int, int], str] = {}
+    found = ["."]
+    for directory in found:  # it grows while it is walked
+        with _opened(source_fd, directory) as of_source, _opened(target_fd, directory) as of_target:
+            for name in sorted(os.listdir(of_source)):
+                path = f"{directory}/{name}"
+                status = os.lstat(name, dir_fd=of_source)
+                if stat.S_ISDIR(status.st_mode):
+                    os.mkdir(name, 0o700, dir_fd=of_target)
+                    found.append(path)
+                elif status.st_nlink > 1 and (first := links.setdefault((status.st_dev, status.st_ino), path)) != path:
+                    os.link(first, name, src_dir_fd=target_fd, dst_dir_fd=of_target, follow_symlinks=False)
+                else:
+                    _copy_one(of_source, of_target, name, status)
+    # Last, and the deepest first: making files changes a directory's times, and its mode may forbid it.
+    for directory in reversed(found):
+        with _opened(source_fd, directory) as of_source, _opened(target_fd, directory) as of_target:
+            copy_attributes(of_source, of_target)
+
+
+@contextlib.contextmanager
+def _opened(root_fd: int, directory: str) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    fd = openat2(root_fd, directory, flags, resolve=RESOLVE_IN_ROOT | _RESOLVE_NO_SYMLINKS)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _copy_one(of_source: int, of_target: int, name: str, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        _copy_file(of_source, of_target, name)
+    elif stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(name, dir_fd=of_source), name, dir_fd=of_target)
+    else:
+        os.mknod(name, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev, dir_fd=of_target)
+    copy_attributes(of_source, of_target, name)
+
+
+def _copy_file(of_source: int, of_target: int, name: str) -> None:
+    # O_NONBLOCK: should somebody put a pipe in its place meanwhile, opening it does not wait for a writer.
+    source_fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=of_source)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        target_fd = os.open(name, flags, 0o600, dir_fd=of_target)
+        try:
+            _copy_data(source_fd, target_fd)
+        finally:
+            os.close(target_fd)
+    finally:
+        os.close(source_fd)
+
+
+def _copy_data(source_fd: int, target_fd: int) -> None:
+    size = os.fstat(source_fd).st_size
+    os.ftruncate(target_fd, size)
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(source_fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        end = os.lseek(source_fd, begin, os.SEEK_HOLE)
+        os.lseek(target_fd, begin, os.SEEK_SET)
+        while begin < end and (copied := os.sendfile(target_fd, source_fd, begin, min(end - begin, _AT_ONCE))):
+            begin += copied
+
+
+def copy_attributes(of_source: int, of_target: int, name: str = ".") -> None:
+    """Give a file the owner, mode, extended attributes and times of another, in the order that keeps them.
+
+    A change of the owner clears the set-user-id bits and the file capabilities, so it comes first.
+
+    Args:
+        of_source: A directory.
+        of_target: Another one.
+        name: What it is called in both, by default the directories themselves.
+
+    Raises:
+        OSError: EPERM for what only root may give.
+
+    Source: chown(2), capabilities(7) § File capabilities, xattr(7).
+    """
+    status = os.lstat(name, dir_fd=of_source)
+    os.chown(name, status.st_uid, status.st_gid, dir_fd=of_target, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=of_target)
+    source, target = f"/proc/self/fd/{of_source}/{name}", f"/proc/self/fd/{of_target}/{name}"
+    for attribute in os.listxattr(source, follow_symlinks=False):
+        if attribute.startswith(_OVERLAY_XATTR):
+            continue  # they say something about a layer, not about the file
+        value = os.getxattr(source, attribute, follow_symlinks=False)
+        try:
+            os.setxattr(target, attribute, value, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:  # the target's file system has no such attributes
+                raise
+    os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=of_target, follow_symlinks=False)
+
+
+def walk(directory: str) -> Iterator[str]:
+    """Yield the path of everything below a directory: all its entries, by name, before what lies deeper.
+
+    What vanishes meanwhile is left out; links are not followed.
+
+    Raises:
+        OSError: ENOENT when there is no such directory.
+
+    Source: getdents64(2).
+    """
+    entries, pending = os.scandir(directory), list[str]()
+    while True:
+        with entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        pending += [entry.path for entry in reversed(found) if entry.is_dir(follow_symlinks=False)]
+        yield from (entry.path for entry in found)
+        while pending:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                entries = os.scandir(pending.pop())
+                break
+        else:
+            return
+
+
+def remove_tree(path: str, *, dir_fd: int | None = None) -> None:
+    """Remove a directory with everything in it; one that is not there is no error.
+
+    Directories are moved up to the top before they are emptied: so no path becomes long, however deep the tree.
+
+    Args:
+        path: The directory.
+        dir_fd: What the path is relative to, by default the working directory.
+
+    Raises:
+        OSError: ENOTDIR for what is no directory; EPERM for a file that must not be removed, after all others were.
+
+    Source: unlinkat(2), renameat(2).
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        top_fd = os.open(path, flags, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return
+    failures: list[OSError] = []
+    try:
+        pending = ["."]
+        while pending:
+            name = pending.pop()
+            try:
+                fd = os.open(name, flags, dir_fd=top_fd)
+                try:
+                    pending += _empty(fd, None if name == "." else top_fd, failures)
+                finally:
+                    os.close(fd)
+                if name != ".":
+                    os.rmdir(name, dir_fd=top_fd)
+            except OSError as error:
+                failures.append(error)
+    finally:
+        os.close(top_fd)
+    if failures:
+        raise failures[0]
+    os.rmdir(path, dir_fd=dir_fd)
+
+
+def _empty(fd: int, top_fd: int | None, failures: list[OSError]) -> list[str]:
+    """Remove a directory's files; return what its directories are called, after they were moved to the top."""
+    directories = []
+    for name, is_directory in [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in os.scandir(fd)]:
+        try:
+            if not is_directory:
+                os.unlink(name, dir_fd=fd)
+                continue
+            moved = name
+            if top_fd is not None:
+                moved = f".{os.urandom(8).hex()}"
+                os.rename(name, moved, src_dir_fd=fd, dst_dir_fd=top_fd)
+            directories.append(moved)
+        except OSError as error:
+            failures.append(error)
+    return directories
