@@ -12,12 +12,11 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from nbcontainers import errors
-from nbcontainers.linux import mounts, overlay
+from nbcontainers.linux import files, mounts, overlay
 
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
@@ -185,13 +184,7 @@ def _remove(parent_fd: int, name: str) -> None:
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
-        directory_fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
-        try:
-            for child in os.listdir(directory_fd):
-                _remove(directory_fd, child)
-        finally:
-            os.close(directory_fd)
-        os.rmdir(name, dir_fd=parent_fd)
+        files.remove_tree(name, dir_fd=parent_fd)
 
 
 class _Hash:
@@ -219,19 +212,9 @@ def pack(directory: Path, sink: IO[bytes]) -> None:
     """
     with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         links: dict[tuple[int, int], str] = {}
-        for path, name in _walk(directory):
-            _add(archive, path, name, links)
-
-
-def _walk(directory: Path) -> Iterator[tuple[str, str]]:
-    """Yield every path below a directory with its name in the archive, sorted."""
-    for path, directories, names in os.walk(directory):
-        directories.sort()
-        relative = os.path.relpath(path, directory)
-        prefix = "" if relative == "." else f"{relative}/"
-        # os.walk descends into real directories only; links to directories are among them all the same.
-        for name in sorted([*directories, *names]):
-            yield os.path.join(path, name), prefix + name
+        root = str(directory)
+        for path in files.walk(root):
+            _add(archive, path, path[len(root) + 1 :], links)
 
 
 def _add(archive: tarfile.TarFile, path: str, name: str, links: dict[tuple[int, int], str]) -> None:

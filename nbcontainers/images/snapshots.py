@@ -25,35 +25,42 @@ A snapshot is a directory with ``fs`` (the files), ``parent`` (a name, or nothin
 The name ``host`` stands for this machine's own file system; it has no directory here.
 """
 
+import contextlib
 import os
-import shutil
+import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from nbcontainers import errors
+from nbcontainers.linux import files
 from nbcontainers.runtime.spec import Rootfs
 
 HOST_SNAPSHOT = "host"
 
 
 class Snapshots:
-    """All snapshots of one engine.
+    """All snapshots of one engine; its methods may be called from any thread.
 
     Args:
         root: Their directory; made when missing.
         hidden: Absolute paths that ``host`` does not show: the engine's own data.
-        discard: Takes a directory out of the way, and removes it sooner or later; by default it is removed at once.
+        discard: Takes a directory out of the way, and removes it sooner or later; by default the own trash
+            takes it, and a removed layer lies there until ``empty_trash``.
     """
 
     def __init__(self, root: Path, hidden: list[str], discard: Callable[[Path], None] | None = None) -> None:
-        self._discard = discard or self._remove_now
+        self._discard = discard
         self._layers = root / "layers"
         self._active = root / "active"
         self._trash = root / "trash"
         self._hidden = hidden
         for directory in (self._layers, self._active, self._trash):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Who stands on what; the lock makes looking and changing one step, so that no parent is removed in between.
+        self._lock = threading.RLock()
         self._parents = {entry.name: _read_parent(entry.path) for entry in os.scandir(self._layers)}
+        self._active_parents = {entry.name: _read_parent(entry.path) for entry in os.scandir(self._active)}
 
     def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> Rootfs:
         """Make an active snapshot over ``parent``.
@@ -67,17 +74,23 @@ class Snapshots:
             errors.Conflict: The key is taken.
             errors.NotFound: There is no such parent.
         """
-        self._check_parent(parent)
         directory = self._active / key
+        with self._lock:
+            self._check_parent(parent)
+            if key in self._active_parents:
+                raise errors.Conflict(f"snapshot '{key}' exists")
+            self._active_parents[key] = parent
         try:
             directory.mkdir(mode=0o700)
-        except FileExistsError:
-            raise errors.Conflict(f"snapshot '{key}' exists") from None
-        with open(f"{directory}/parent", "wb", 0) as file:
-            file.write((parent or "").encode())
-        os.mkdir(f"{directory}/fs", 0o755)
-        os.mkdir(f"{directory}/work", 0o700)
-        return self._rootfs(directory, parent, volatile)
+            with open(f"{directory}/parent", "wb", 0) as file:
+                file.write((parent or "").encode())
+            os.mkdir(f"{directory}/fs", 0o755)
+            os.chmod(f"{directory}/fs", 0o755)  # whatever the umask
+            os.mkdir(f"{directory}/work", 0o700)
+            return self._rootfs(directory, parent, volatile)
+        except BaseException:
+            self.remove(key)
+            raise
 
     def mounts(self, key: str, *, volatile: bool = False) -> Rootfs:
         """Return an active snapshot's root file system, to be mounted.
@@ -85,10 +98,10 @@ class Snapshots:
         Raises:
             errors.NotFound: There is no such snapshot.
         """
-        directory = self._active / key
-        if not directory.is_dir():
-            raise errors.NotFound(f"snapshot '{key}' not found")
-        return self._rootfs(directory, _read_parent(directory), volatile)
+        with self._lock:
+            if key not in self._active_parents:
+                raise errors.NotFound(f"snapshot '{key}' not found")
+            return self._rootfs(self._active / key, self._active_parents[key], volatile)
 
     def view(self, name: str | None) -> Rootfs:
         """Return a committed snapshot's root file system, read-only.
@@ -98,18 +111,21 @@ class Snapshots:
         """
         self._check_parent(name)
         lower, host = self._lower(name)
-        # An overlay without an upper directory wants two lower ones.
-        return Rootfs(lower=[*lower, str(self._empty())], upper=None, work=None, host=host, volatile=False)
+        # An overlay without an upper directory wants two lower ones, and not one twice.
+        lower += (
+            [self._empty("empty")] if lower or host is not None else [self._empty("empty"), self._empty("empty-too")]
+        )
+        return Rootfs(lower=lower, upper=None, work=None, host=host, volatile=False)
 
-    def _empty(self) -> Path:
-        directory = self._trash.parent / "empty"
+    def _empty(self, name: str) -> str:
+        directory = self._trash.parent / name
         directory.mkdir(mode=0o755, exist_ok=True)
-        return directory
+        return str(directory)
 
     def _rootfs(self, directory: Path, parent: str | None, volatile: bool) -> Rootfs:
         lower, host = self._lower(parent)
         if not lower and host is None:
-            lower = [str(self._empty())]
+            lower = [self._empty("empty")]
         upper, work = str(directory / "fs"), str(directory / "work")
         return Rootfs(lower=lower, upper=upper, work=work, host=host, volatile=volatile)
 
@@ -122,11 +138,17 @@ class Snapshots:
         return lower, None
 
     def chain(self, name: str | None) -> list[str]:
-        """Return a committed snapshot and all below it, the topmost first."""
+        """Return a committed snapshot and all below it, the topmost first.
+
+        Raises:
+            errors.NotFound: One of them is not there.
+        """
         chain: list[str] = []
-        while name:
-            chain.append(name)
-            name = None if name == HOST_SNAPSHOT else self._parents[name]
+        with self._lock:
+            while name:
+                self._check_parent(name)
+                chain.append(name)
+                name = None if name == HOST_SNAPSHOT else self._parents[name]
         return chain
 
     def upper(self, key: str) -> Path:
@@ -150,46 +172,62 @@ class Snapshots:
 
         Raises:
             errors.Conflict: The name is taken.
+            errors.NotFound: There is no such active snapshot.
         """
-        if self.has(name):
-            raise errors.Conflict(f"snapshot '{name}' exists")
-        directory = self._active / key
-        shutil.rmtree(directory / "work")
-        parent = _read_parent(directory)
-        directory.rename(self._layers / name)
-        self._parents[name] = parent
+        with self._lock:
+            if self.has(name):
+                raise errors.Conflict(f"snapshot '{name}' exists")
+            if key not in self._active_parents:
+                raise errors.NotFound(f"snapshot '{key}' not found")
+            (self._active / key).rename(self._layers / name)
+            self._parents[name] = self._active_parents.pop(key)
+        with contextlib.suppress(OSError):  # a layer does not mind what overlayfs has left there
+            files.remove_tree(str(self._layers / name / "work"))
 
     def remove(self, key: str) -> None:
         """Remove an active snapshot; one that is not there is no error."""
-        self._discard(self._active / key)
+        with self._lock:
+            trash = self._throw_away(self._active / key)
+            self._active_parents.pop(key, None)
+        if trash is not None:
+            _delete(trash)
 
     def remove_layer(self, name: str) -> None:
-        """Remove a committed snapshot that is nobody's parent.
+        """Remove a committed snapshot that nobody stands on; the disk has its space back with ``empty_trash``.
 
         Raises:
             errors.Conflict: It is the parent of another one.
         """
-        if name in self._parents.values():
-            raise errors.Conflict(f"snapshot '{name}' has children")
-        if self._parents.pop(name, None) is not None or (self._layers / name).exists():
-            self._discard(self._layers / name)
+        with self._lock:
+            if name in self._parents.values() or name in self._active_parents.values():
+                raise errors.Conflict(f"snapshot '{name}' has children")
+            self._throw_away(self._layers / name)
+            self._parents.pop(name, None)
 
-    def _remove_now(self, directory: Path) -> None:
-        """Take a directory away at once, and remove it after: a crash in between leaves it in the trash."""
+    def _throw_away(self, directory: Path) -> Path | None:
+        """Take a directory away at once; return where it is to be deleted, unless somebody else does that."""
+        if self._discard is not None:
+            self._discard(directory)
+            return None
         trash = self._trash / f"{directory.name}-{os.urandom(4).hex()}"
-        try:
+        with contextlib.suppress(FileNotFoundError):
             directory.rename(trash)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(trash, ignore_errors=True)
+        return trash
+
+    def empty_trash(self) -> None:
+        """Delete the files of what was removed; it may take a while."""
+        for entry in os.scandir(self._trash):
+            _delete(entry.path)
 
     def parents_in_use(self) -> set[str]:
         """Return the committed snapshots that active ones stand on."""
-        return {parent for entry in os.scandir(self._active) if (parent := _read_parent(entry.path))}
+        with self._lock:
+            return {parent for parent in self._active_parents.values() if parent}
 
     def committed(self) -> list[str]:
         """Return the names of all committed snapshots."""
-        return list(self._parents)
+        with self._lock:
+            return list(self._parents)
 
     def usage_bytes(self, name: str) -> int:
         """Return how many bytes a committed snapshot's own files have."""
@@ -203,9 +241,14 @@ class Snapshots:
         """Remove active snapshots but those in ``keep``, and what a crash left half removed."""
         for entry in os.scandir(self._active):
             if entry.name not in keep:
-                self._discard(Path(entry.path))
-        for entry in os.scandir(self._trash):
-            shutil.rmtree(entry.path, ignore_errors=True)
+                self.remove(entry.name)
+        self.empty_trash()
+
+
+def _delete(directory: str | os.PathLike[str]) -> None:
+    """Delete a tree in the trash; what cannot be deleted stays there, for the next engine to try."""
+    with contextlib.suppress(OSError):
+        files.remove_tree(os.fspath(directory))
 
 
 def _read_parent(directory: str | os.PathLike[str]) -> str | None:
@@ -216,14 +259,13 @@ def _read_parent(directory: str | os.PathLike[str]) -> str | None:
 
 
 def _tree_bytes(directory: str) -> int:
-    """Add up the sizes of regular files; hard links count once."""
+    """Add up the sizes of all but directories; hard links count once, and what vanishes meanwhile does not."""
     total, seen = 0, set()
-    for path, _, names in os.walk(directory):
-        for name in names:
-            status = os.lstat(os.path.join(path, name))
-            if status.st_nlink > 1:
-                if status.st_ino in seen:
-                    continue
-                seen.add(status.st_ino)
+    for path in files.walk(directory):
+        with contextlib.suppress(FileNotFoundError):
+            status = os.lstat(path)
+            if stat.S_ISDIR(status.st_mode) or (status.st_nlink > 1 and status.st_ino in seen):
+                continue
+            seen.add(status.st_ino)
             total += status.st_size
     return total

@@ -7,8 +7,8 @@ The image ``host`` is always there: this machine's own file system. It has no la
 removed, pushed or given to another image.
 """
 
+import contextlib
 import os
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -22,13 +22,16 @@ import msgspec
 from nbcontainers import errors
 from nbcontainers.images import config as image_config
 from nbcontainers.images import layers
+from nbcontainers.images.changes import Changes, apply_changes
 from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS
 from nbcontainers.images.references import normalize
 from nbcontainers.images.snapshots import HOST_SNAPSHOT, Snapshots
+from nbcontainers.linux import files
 
 HOST = "host"
 HOST_REFERENCE = "host:latest"
 _SHORTEST_ID = 4
+_FULL_ID = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class HistoryRow:
     comment: str
 
 
-Changes = list[str]
+Names = list[str]
 InUse = Callable[[str], list[str]]
 Removals = list[tuple[Literal["Untagged", "Deleted"], str]]
 Rows = list[HistoryRow]
@@ -147,24 +150,21 @@ class Images:
             return self._image(self._find(name))
 
     def _find(self, name: str) -> str:
-        """Return an image's id."""
+        """Return an image's id: a reference comes before the beginning of an id, as it does in Docker."""
         bare = name.removeprefix("sha256:")
-        if len(bare) >= _SHORTEST_ID and all(digit in "0123456789abcdef" for digit in bare):
+        is_id = len(bare) >= _SHORTEST_ID and all(digit in "0123456789abcdef" for digit in bare)
+        if name == bare and not (is_id and len(bare) == _FULL_ID):
+            reference = normalize(name) if name else ""
+            if found := self._host.id if reference == HOST_REFERENCE else self._index.references.get(reference):
+                return found
+        if is_id:
             known = [*self._index.images, self._host.id]
             matches = [key for key in known if key.startswith(f"sha256:{bare}")]
             if len(matches) == 1:
                 return matches[0]
             if len(matches) > 1:
                 raise errors.InvalidArgument(f"the id '{name}' fits several images: give more of it")
-        if not name or name.startswith("sha256:"):
-            raise errors.NoSuchImage(name)
-        reference = normalize(name)
-        if reference == HOST_REFERENCE:
-            return self._host.id
-        try:
-            return self._index.references[reference]
-        except KeyError:
-            raise errors.NoSuchImage(name) from None
+        raise errors.NoSuchImage(name)
 
     def _image(self, image_id: str) -> Image:
         if image_id == self._host.id:
@@ -173,7 +173,7 @@ class Images:
         return Image(
             id=image_id,
             config=self._config(image_id),
-            repo_tags=sorted(ref for ref, target in self._index.references.items() if target == image_id),
+            repo_tags=self._tags(image_id),
             repo_digests=[],
             size_bytes=entry.size_bytes,
             created_ns=entry.created_ns,
@@ -181,10 +181,18 @@ class Images:
             snapshot=entry.snapshot,
         )
 
+    def _tags(self, image_id: str) -> Names:
+        return sorted(reference for reference, target in self._index.references.items() if target == image_id)
+
     def _config(self, image_id: str) -> ImageConfig:
         if image_id not in self._configs:
-            data = (self._blobs / image_id.removeprefix("sha256:")).read_bytes()
-            self._configs[image_id] = image_config.decode(data)
+            path = self._blobs / image_id.removeprefix("sha256:")
+            try:
+                self._configs[image_id] = image_config.decode(path.read_bytes())
+            except (OSError, msgspec.DecodeError) as error:
+                raise errors.Unavailable(
+                    f"the image '{image_id}'", f"its configuration '{path}' is damaged: {error}", "remove the image"
+                ) from error
         return self._configs[image_id]
 
     def list(self) -> list[Image]:
@@ -201,17 +209,15 @@ class Images:
         Raises:
             errors.InvalidReference: It is none.
             errors.Conflict: It is ``host``'s.
+            errors.NoSuchImage: The image is not there, or no longer.
         """
-        full = normalize(reference)
-        if full.partition(":")[0] == HOST:
-            raise errors.Conflict("the name 'host' stands for this machine's own file system: choose another")
-        if "@" in full:
-            raise errors.InvalidReference(f"cannot tag by digest: '{reference}'")
+        full = _new_reference(reference)
         if image_id == self._host.id:
             raise errors.Conflict("the image 'host' cannot be given another name: build one FROM host")
         with self._lock:
-            self._index.references[full] = image_id
-            self._write_index()
+            if image_id not in self._index.images:
+                raise errors.NoSuchImage(image_id)
+            self._write(self._index.images, {**self._index.references, full: image_id})
         return full
 
     def add(self, config: ImageConfig, *, parent: str, snapshot: str | None, size_bytes: int) -> Image:
@@ -222,14 +228,18 @@ class Images:
             parent: The image it was built on, or empty.
             snapshot: Its top layer.
             size_bytes: Of all layers together.
+
+        Raises:
+            errors.NotFound: There is no such layer.
         """
         data = image_config.encode(config)
         image_id = image_config.digest(data)
         with self._lock:
-            _replace(self._blobs / image_id.removeprefix("sha256:"), data)
-            created_ns = time.time_ns()
-            self._index.images[image_id] = _Entry(snapshot, parent, size_bytes, created_ns)
-            self._write_index()
+            if snapshot and not self.snapshots.has(snapshot):
+                raise errors.NotFound(f"snapshot '{snapshot}' not found")
+            files.replace(str(self._blobs / image_id.removeprefix("sha256:")), data)
+            entry = _Entry(snapshot, parent, size_bytes, time.time_ns())
+            self._write({**self._index.images, image_id: entry}, self._index.references)
             return self._image(image_id)
 
     def import_tar(self, stream: IO[bytes], *, changes: Changes, message: str, reference: str) -> Image:
@@ -245,29 +255,44 @@ class Images:
             errors.InvalidArgument: The archive or a change makes no sense.
         """
         if reference:
-            normalize(reference)
+            _new_reference(reference)
         defaults = apply_changes(ContainerDefaults(), changes)
         name = os.urandom(16).hex()
-        self.snapshots.prepare(f"import-{name}", None)
+        self.protect(name)  # from the moment that it is a layer: another thread may be sweeping
         try:
-            upper = self.snapshots.upper(f"import-{name}")
-            layers.unpack(stream, upper)
-            digest = layers.diff_id(upper)
-            self.snapshots.commit(name, f"import-{name}")
+            digest = self._unpack(stream, name)
+            config = ImageConfig(
+                created=timestamp(),
+                architecture=image_config.architecture(),
+                config=defaults,
+                rootfs=RootFS(diff_ids=[digest]),
+                history=[HistoryEntry(created=timestamp(), comment=message or "Imported from -")],
+            )
+            image = self.add(config, parent="", snapshot=name, size_bytes=self.snapshots.usage_bytes(name))
         except BaseException:
-            self.snapshots.remove(f"import-{name}")
+            if self.snapshots.has(name):
+                self.snapshots.remove_layer(name)
+                self.snapshots.empty_trash()
             raise
-        config = ImageConfig(
-            created=timestamp(),
-            architecture=image_config.architecture(),
-            config=defaults,
-            rootfs=RootFS(diff_ids=[digest]),
-            history=[HistoryEntry(created=timestamp(), comment=message or "Imported from -")],
-        )
-        image = self.add(config, parent="", snapshot=name, size_bytes=self.snapshots.usage_bytes(name))
+        finally:
+            self.unprotect(name)
         if reference:
             self.tag(image.id, reference)
         return self.get(image.id)
+
+    def _unpack(self, stream: IO[bytes], name: str) -> str:
+        """Unpack an archive into a layer of this name, and return the digest of what it has."""
+        key = f"import-{name}"
+        self.snapshots.prepare(key, None)
+        try:
+            upper = self.snapshots.upper(key)
+            layers.unpack(stream, upper)
+            digest = layers.diff_id(upper)
+            self.snapshots.commit(name, key)
+        except BaseException:
+            self.snapshots.remove(key)
+            raise
+        return digest
 
     def remove(self, name: str, *, force: bool, in_use: InUse) -> Removals:
         """Remove a reference; with its last one, the image and what only it stood on.
@@ -282,29 +307,39 @@ class Images:
             errors.Conflict: It is in use, has several references, or is ``host``.
         """
         with self._lock:
-            image = self.get(name)
-            if image.id == self._host.id:
+            image_id = self._find(name)
+            if image_id == self._host.id:
                 raise errors.Conflict("the image 'host' is this machine's own file system: it cannot be removed")
-            going = [name_] if (name_ := self._reference(name)) else image.repo_tags
-            if len(going) > 1 and not force:
+            tags, reference = self._tags(image_id), self._reference(name)
+            going = [reference] if reference else tags
+            last = set(going) == set(tags)
+            self._check_removable(name, image_id, going, in_use(image_id) if last else [], force=force)
+            references = {key: target for key, target in self._index.references.items() if key not in going}
+            images = dict(self._index.images)
+            deleted = [] if last and in_use(image_id) else _delete(image_id, images, references, in_use)
+            if not going and not deleted:
                 raise errors.Conflict(
-                    f"unable to delete {image.id[7:19]} (must be forced) - image is referenced in multiple repositories"
+                    f"conflict: unable to delete {_short(image_id)} (cannot be forced) - "
+                    f"{'a container is using it' if in_use(image_id) else 'image has dependent child images'}"
                 )
-            last = set(going) == set(image.repo_tags)
-            if last and not force and (users := in_use(image.id)):
-                raise errors.Conflict(
-                    f'conflict: unable to remove repository reference "{name}" (must force) - '
-                    f"container {users[0][:12]} is using its referenced image {image.id[7:19]}"
-                )
-            done: Removals = []
-            for reference in going:
-                del self._index.references[reference]
-                done.append(("Untagged", reference))
-            if last and not in_use(image.id):
-                done += self._delete(image.id, in_use)
-            self._write_index()
+            self._write(images, references)
+            for gone in deleted:
+                self._configs.pop(gone, None)
         self.sweep()
-        return done
+        return [*(("Untagged", one) for one in going), *(("Deleted", one) for one in deleted)]
+
+    def _check_removable(self, name: str, image_id: str, going: Names, users: Names, *, force: bool) -> None:
+        if force:
+            return
+        if len(going) > 1:
+            raise errors.Conflict(
+                f"unable to delete {_short(image_id)} (must be forced) - image is referenced in multiple repositories"
+            )
+        if users:
+            raise errors.Conflict(
+                f'conflict: unable to remove repository reference "{name}" (must force) - '
+                f"container {users[0][:12]} is using its referenced image {_short(image_id)}"
+            )
 
     def _reference(self, name: str) -> str:
         """Return ``name`` in full when it is a reference that exists, or nothing."""
@@ -313,19 +348,6 @@ class Images:
         except errors.InvalidReference:
             return ""
         return full if full in self._index.references else ""
-
-    def _delete(self, image_id: str, in_use: InUse) -> Removals:
-        """Take an image out of the index, then its parents, as far as nothing else needs them."""
-        done: Removals = []
-        while image_id in self._index.images:
-            needed = image_id in self._index.references.values() or in_use(image_id)
-            if needed or any(entry.parent == image_id for entry in self._index.images.values()):
-                break
-            parent = self._index.images.pop(image_id).parent
-            self._configs.pop(image_id, None)
-            done.append(("Deleted", image_id))
-            image_id = parent
-        return done
 
     def protect(self, snapshot: str) -> None:
         """Keep a layer that no image has yet: a build is about to use it."""
@@ -342,19 +364,22 @@ class Images:
     def sweep(self) -> None:
         """Remove layers and blobs that no image has."""
         with self._lock:
-            used = {layer for entry in self._index.images.values() for layer in self.snapshots.chain(entry.snapshot)}
-            for parent in self.snapshots.parents_in_use() | {
-                name for name in self._protected if self.snapshots.has(name)
-            }:
-                used.update(self.snapshots.chain(parent))
-            known = {image_id.removeprefix("sha256:") for image_id in self._index.images}
+            used: set[str] = set()
+            tops = {entry.snapshot for entry in self._index.images.values()}
+            for top in tops | self.snapshots.parents_in_use() | set(self._protected):
+                if top and self.snapshots.has(top):
+                    used.update(self.snapshots.chain(top))
             unused = [name for name in self.snapshots.committed() if name not in used]
             # A layer goes before the one it stands on.
             for name in sorted(unused, key=lambda layer: -len(self.snapshots.chain(layer))):
-                self.snapshots.remove_layer(name)
+                with contextlib.suppress(errors.Conflict):  # a container has been made on it since
+                    self.snapshots.remove_layer(name)
+            known = {image_id.removeprefix("sha256:") for image_id in self._index.images}
             for entry in os.scandir(self._blobs):
                 if entry.name not in known:
                     os.unlink(entry.path)
+        # Not under the lock, which the engine's loop takes as well: it may be many files.
+        self.snapshots.empty_trash()
 
     def history(self, name: str) -> Rows:
         """Return how an image came about, the newest step first.
@@ -381,19 +406,42 @@ class Images:
             )
         return rows
 
-    def _write_index(self) -> None:
-        _replace(self._index_path, msgspec.json.encode(self._index))
+    def _write(self, images: dict[str, _Entry], references: dict[str, str]) -> None:
+        """Make this the index; when the disk is full, the one before stays, here as there."""
+        index = _Index(images, references)
+        files.replace(str(self._index_path), msgspec.json.encode(index))
+        self._index = index
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash it is there whole, the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
-    os.rename(temporary, path)
+def _new_reference(reference: str) -> str:
+    """Return in full a reference that an image may be given.
+
+    Raises:
+        errors.InvalidReference: It is none.
+        errors.Conflict: It is ``host``'s.
+    """
+    full = normalize(reference)
+    if full.partition(":")[0] == HOST:
+        raise errors.Conflict("the name 'host' stands for this machine's own file system: choose another")
+    if "@" in full:
+        raise errors.InvalidReference(f"cannot tag by digest: '{reference}'")
+    return full
+
+
+def _delete(image_id: str, images: dict[str, _Entry], references: dict[str, str], in_use: InUse) -> Names:
+    """Take an image out of an index, then its parents, as far as nothing else needs them; return what has gone."""
+    deleted = []
+    while image_id in images:
+        needed = image_id in references.values() or in_use(image_id)
+        if needed or any(entry.parent == image_id for entry in images.values()):
+            break
+        deleted.append(image_id)
+        image_id = images.pop(image_id).parent
+    return deleted
+
+
+def _short(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")[:12]
 
 
 def timestamp(when_ns: int | None = None) -> str:
@@ -408,100 +456,3 @@ def parse_timestamp(text: str) -> int:
         return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**9)
     except ValueError:
         return 0
-
-
-def apply_changes(defaults: ContainerDefaults, changes: Changes) -> ContainerDefaults:
-    """Apply Dockerfile instructions that only set defaults, as ``docker import --change`` takes them.
-
-    Raises:
-        errors.InvalidArgument: An instruction is another one, or has no value.
-    """
-    for change in changes:
-        keyword, _, rest = change.strip().partition(" ")
-        setter = _CHANGES.get(keyword.upper())
-        if setter is None or not rest.strip():
-            known = ", ".join(_CHANGES)
-            raise errors.InvalidArgument(f"'{change}' is no valid change: one of {known} with a value is wanted")
-        setter(defaults, rest.strip())
-    return defaults
-
-
-def words(text: str) -> list[str]:
-    """Return a command in exec form, or in shell form as ``/bin/sh -c``."""
-    if text.startswith("["):
-        try:
-            return msgspec.json.decode(text.encode(), type=list[str])
-        except msgspec.DecodeError:
-            pass
-    return ["/bin/sh", "-c", text]
-
-
-def assignments(text: str) -> dict[str, str]:
-    """Return ``A=1 B="two words"``, or the old form ``A value``, as a table.
-
-    Raises:
-        errors.InvalidArgument: It is neither.
-    """
-    try:
-        parts = shlex.split(text)
-    except ValueError as error:
-        raise errors.InvalidArgument(f"'{text}': {str(error).lower()}") from error
-    if parts and "=" not in parts[0]:
-        name, _, value = text.partition(" ")
-        return {name: value.strip()}
-    if not all("=" in part for part in parts):
-        raise errors.InvalidArgument(f"'{text}' is not of the form NAME=value")
-    return dict(part.partition("=")[::2] for part in parts)
-
-
-def _set_env(defaults: ContainerDefaults, text: str) -> None:
-    values = dict(entry.partition("=")[::2] for entry in defaults.env or [])
-    values.update(assignments(text))
-    defaults.env = [f"{name}={value}" for name, value in values.items()]
-
-
-def _set_labels(defaults: ContainerDefaults, text: str) -> None:
-    defaults.labels = {**(defaults.labels or {}), **assignments(text)}
-
-
-def _set_volumes(defaults: ContainerDefaults, text: str) -> None:
-    paths = words(text) if text.startswith("[") else text.split()
-    defaults.volumes = {**(defaults.volumes or {}), **{path: {} for path in paths}}
-
-
-def _set_ports(defaults: ContainerDefaults, text: str) -> None:
-    ports = {port if "/" in port else f"{port}/tcp": dict[str, str]() for port in text.split()}
-    defaults.exposed_ports = {**(defaults.exposed_ports or {}), **ports}
-
-
-def _set_cmd(defaults: ContainerDefaults, text: str) -> None:
-    defaults.cmd = words(text)
-
-
-def _set_entrypoint(defaults: ContainerDefaults, text: str) -> None:
-    defaults.entrypoint = words(text)
-
-
-def _set_user(defaults: ContainerDefaults, text: str) -> None:
-    defaults.user = text
-
-
-def _set_working_dir(defaults: ContainerDefaults, text: str) -> None:
-    defaults.working_dir = os.path.join(defaults.working_dir or "/", text)
-
-
-def _set_stop_signal(defaults: ContainerDefaults, text: str) -> None:
-    defaults.stop_signal = text
-
-
-_CHANGES: dict[str, Callable[[ContainerDefaults, str], None]] = {
-    "CMD": _set_cmd,
-    "ENTRYPOINT": _set_entrypoint,
-    "ENV": _set_env,
-    "EXPOSE": _set_ports,
-    "LABEL": _set_labels,
-    "STOPSIGNAL": _set_stop_signal,
-    "USER": _set_user,
-    "VOLUME": _set_volumes,
-    "WORKDIR": _set_working_dir,
-}
