@@ -46,6 +46,7 @@ def short(bind: str) -> BindMount:
         read_only="ro" in options,
         propagation=propagation,
         copy_up="nocopy" not in options,
+        make_source=kind == "bind",
     )
 
 
@@ -83,6 +84,7 @@ def _long(mount: wire.Mount) -> BindMount:
             destination=mount.target,
             read_only=mount.read_only,
             propagation=propagation,
+            make_source=mount.bind_options is not None and mount.bind_options.create_mountpoint,
         )
     if mount.type == "volume":
         if mount.source:
@@ -115,7 +117,6 @@ def _refuse_unsupported(mount: wire.Mount) -> None:
     refused = {
         f"type '{mount.type}'": mount.type not in ("bind", "volume", "tmpfs"),
         "NonRecursive": bind is not None and bind.non_recursive,
-        "CreateMountpoint": bind is not None and bind.create_mountpoint,
         "ReadOnlyNonRecursive": bind is not None and bind.read_only_non_recursive,
         "ReadOnlyForceRecursive": bind is not None and bind.read_only_force_recursive,
         "Labels of a volume made by a mount": volume is not None and bool(volume.labels),

@@ -159,11 +159,12 @@ def _clean(path: str) -> str:
 def _resolve_mount(container: Container, mount: BindMount, volumes: Volumes) -> MountPoint:
     destination = _clean(mount.destination)
     if mount.kind == "bind":
-        if not os.path.exists(mount.source):
+        if not os.path.exists(mount.source) and not mount.make_source:
             raise errors.InvalidArgument(
                 f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
             )
         name, source = "", os.path.realpath(mount.source)
+        _make_source(source)
     elif mount.kind == "volume":
         volume = _volume(volumes, mount.source)
         name, source = volume.name, str(volume.mountpoint)
@@ -179,6 +180,21 @@ def _resolve_mount(container: Container, mount: BindMount, volumes: Volumes) -> 
         copy_up=mount.copy_up and mount.kind == "volume",
         options=mount.options,
     )
+
+
+def _make_source(path: str) -> None:
+    """Make a host directory that is missing, as Docker does for ``-v``.
+
+    Raises:
+        errors.InvalidArgument: It cannot be made.
+    """
+    if not os.path.exists(path):
+        try:
+            os.makedirs(path, 0o755)
+        except OSError as error:
+            raise errors.InvalidArgument(
+                f"error while creating mount source path '{path}': {error.strerror}"
+            ) from error
 
 
 def _volume(volumes: Volumes, name: str) -> Volume:

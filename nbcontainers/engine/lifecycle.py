@@ -157,7 +157,7 @@ class Lifecycle:
             or container.id not in self.containers
             or len(self._anticipated) >= MOST_ANTICIPATED
             or not self._launcher.has_prepared()
-            or (bridged and not self._networks.has_prepared())
+            or (bridged and not self._networks.prepared)
         ):
             return
         namespace_fd = None

@@ -94,7 +94,8 @@ class BindMount:
     """One entry of Binds or Mounts: a host path or a volume, at an absolute path in the container.
 
     ``source`` is an absolute host path for ``bind``, a volume's name for ``volume`` (empty: anonymous), unused for
-    ``tmpfs``; ``options`` are extra mount options for ``tmpfs``.
+    ``tmpfs``; ``options`` are extra mount options for ``tmpfs``. A host path that is missing is made, as a directory,
+    where ``make_source`` is set.
     """
 
     kind: Literal["bind", "volume", "tmpfs"]
@@ -103,6 +104,7 @@ class BindMount:
     read_only: bool = False
     propagation: str = "rprivate"
     copy_up: bool = True
+    make_source: bool = False
     options: str = ""
 
 

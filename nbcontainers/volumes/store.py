@@ -1,18 +1,22 @@
 """The volumes of one engine, kept on its own file system (Docker's driver ``local``, without options)."""
 
+import contextlib
+import errno
 import os
 import re
 import secrets
-import shutil
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from nbcontainers import errors
+from nbcontainers.linux import files
 
-_VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,7 @@ class _Record(msgspec.Struct):
 
 
 class Volumes:
-    """All volumes of one engine.
+    """All volumes of one engine; its methods may be called from any thread.
 
     Args:
         root: Their directory; made when missing, and cleared of what a crash left half made.
@@ -40,10 +44,12 @@ class Volumes:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._filling = threading.Lock()
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
         for entry in os.scandir(root):
             if entry.name.startswith("."):
-                shutil.rmtree(entry.path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    files.remove_tree(entry.path)
 
     def create(self, name: str | None, labels: dict[str, str], driver_opts: dict[str, str]) -> Volume:
         """Make a volume, or return the one that has the name already.
@@ -65,15 +71,35 @@ class Volumes:
         if not _VALID.fullmatch(name):
             raise errors.InvalidArgument(
                 f"'{name}' includes invalid characters for a local volume name, "
-                f"only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed; a host directory needs an absolute path"
+                f"only 2 to 255 of [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed; a host directory needs an absolute path"
             )
-        if not (self._root / name).exists():
-            making = self._root / f".{secrets.token_hex(8)}"
-            (making / "_data").mkdir(parents=True, mode=0o755)
-            record = _Record(labels=labels, created_ns=time.time_ns())
-            (making / "volume.json").write_bytes(msgspec.json.encode(record))
-            making.rename(self._root / name)
-        return self.get(name)
+        while True:
+            with contextlib.suppress(errors.NoSuchVolume):
+                return self.get(name)
+            self._make(name, _Record(labels=labels, created_ns=time.time_ns()))
+
+    def _make(self, name: str, record: _Record) -> None:
+        """Make a volume whole; when somebody else makes it at the same moment, theirs is it."""
+        with self._staging() as making:
+            (making / "_data").mkdir(mode=0o755)
+            (making / "_data").chmod(0o755)  # whatever the umask
+            files.replace(str(making / "volume.json"), msgspec.json.encode(record))
+            try:
+                making.rename(self._root / name)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+
+    @contextlib.contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """Yield a directory that no volume has; what is left of it is removed."""
+        directory = self._root / f".{secrets.token_hex(8)}"
+        directory.mkdir(mode=0o711)
+        try:
+            yield directory
+        finally:
+            with contextlib.suppress(OSError):  # the next engine tries again
+                files.remove_tree(str(directory))
 
     def get(self, name: str) -> Volume:
         """Return a volume by its name.
@@ -88,6 +114,10 @@ class Volumes:
             record = msgspec.json.decode((directory / "volume.json").read_bytes(), type=_Record)
         except (FileNotFoundError, NotADirectoryError):
             raise errors.NoSuchVolume(name) from None
+        except msgspec.DecodeError as error:
+            raise errors.Unavailable(
+                f"the volume '{name}'", f"'{directory / 'volume.json'}' is damaged: {error}", "restore it"
+            ) from error
         return Volume(
             name=name,
             mountpoint=directory / "_data",
@@ -98,8 +128,11 @@ class Volumes:
 
     def list(self) -> list[Volume]:
         """Return all volumes, by name."""
-        names = sorted(entry.name for entry in os.scandir(self._root) if not entry.name.startswith("."))
-        return [self.get(name) for name in names]
+        found = []
+        for name in sorted(entry.name for entry in os.scandir(self._root) if not entry.name.startswith(".")):
+            with contextlib.suppress(errors.NoSuchVolume):  # removed since
+                found.append(self.get(name))
+        return found
 
     def remove(self, name: str) -> None:
         """Remove a volume and its files.
@@ -108,37 +141,42 @@ class Volumes:
             errors.NoSuchVolume: There is none.
         """
         volume = self.get(name)
-        going = self._root / f".{secrets.token_hex(8)}"
-        volume.mountpoint.parent.rename(going)
-        shutil.rmtree(going, ignore_errors=True)
+        with self._staging() as going:
+            try:
+                volume.mountpoint.parent.rename(going / "removed")
+            except FileNotFoundError:
+                raise errors.NoSuchVolume(name) from None
 
     def copy_up(self, name: str, source_fd: int) -> None:
-        """Fill an empty volume with what an image has in a directory: files, owners, modes, times, attributes.
+        """Fill a volume with what an image has in a directory, unless the volume has something already.
+
+        The copy is made beside the volume and then moved in, name by name: a container that has the volume already
+        keeps it, and an engine that is killed, or finds the disk full, leaves no half a copy that would pass for
+        the volume's content ever after.
 
         Args:
             name: The volume.
             source_fd: The directory.
 
         Raises:
-            OSError: The disk is full, for example.
+            errors.NoSuchVolume: There is none.
+            OSError: The disk is full, for example; the volume is as it was.
         """
-        target = self.get(name).mountpoint
-        source = f"/proc/self/fd/{source_fd}"
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=_copy)
-        _copy_owners(source, target)
+        with self._filling, self._staging() as copy:
+            target = self.get(name).mountpoint
+            if os.listdir(target):
+                return
+            with _opened(copy) as copy_fd, _opened(target) as target_fd:
+                files.copy_tree(source_fd, copy_fd)
+                for entry in os.listdir(copy_fd):
+                    os.rename(entry, entry, src_dir_fd=copy_fd, dst_dir_fd=target_fd)
+                files.copy_attributes(source_fd, target_fd)
 
 
-def _copy(source: str, target: str) -> None:
-    shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _copy_owners(source: str, target: Path) -> None:
-    """Set every owner below ``target`` to what it is below ``source``, and the modes that changing it clears."""
-    for path, directories, names in os.walk(source):
-        relative = os.path.relpath(path, source)
-        for name in [".", *directories, *names]:
-            of_source = os.lstat(os.path.join(path, name))
-            copy = os.path.join(target, relative, name)
-            os.chown(copy, of_source.st_uid, of_source.st_gid, follow_symlinks=False)
-            if not os.path.islink(copy):
-                os.chmod(copy, of_source.st_mode & 0o7777)
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -109,13 +109,15 @@ def test_security_options() -> None:
 @pytest.mark.parametrize(
     ("bind", "mount"),
     [
-        ("/a:/b", BindMount(kind="bind", source="/a", destination="/b")),
+        ("/a:/b", BindMount(kind="bind", source="/a", destination="/b", make_source=True)),
         (
             "/a:/b:ro,rslave",
-            BindMount(kind="bind", source="/a", destination="/b", read_only=True, propagation="rslave"),
+            BindMount(
+                kind="bind", source="/a", destination="/b", read_only=True, propagation="rslave", make_source=True
+            ),
         ),
         ("data:/b:nocopy", BindMount(kind="volume", source="data", destination="/b", copy_up=False)),
-        ("/a:/b:Z,cached", BindMount(kind="bind", source="/a", destination="/b")),
+        ("/a:/b:Z,cached", BindMount(kind="bind", source="/a", destination="/b", make_source=True)),
     ],
 )
 def test_binds(bind: str, mount: BindMount) -> None:
