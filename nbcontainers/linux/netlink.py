@@ -7,6 +7,7 @@ Source: rtnetlink(7), veth(4), bridge(8).
 """
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -16,6 +17,29 @@ from nbcontainers.errors import SyscallError
 from nbcontainers.linux import namespaces
 
 LOOPBACK_INDEX = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An interface.
+
+    Args:
+        index: Its number.
+        name: Its name.
+        kind: ``bridge``, ``veth`` and so on; empty for a physical one.
+        master: The number of the bridge it is plugged into, 0 for none.
+        alias: A text that somebody has put on it; the kernel gives it no meaning.
+        mac: Its hardware address.
+
+    Source: rtnetlink(7) § RTM_GETLINK.
+    """
+
+    index: int
+    name: str
+    kind: str
+    master: int
+    alias: str
+    mac: str
 
 
 class Netlink:
@@ -48,12 +72,22 @@ class Netlink:
         found = self._socket.link_lookup(ifname=name)
         return int(found[0]) if found else 0
 
-    def link_names(self) -> list[str]:
-        """Return the names of all interfaces.
+    def links(self) -> list[Link]:
+        """Return all interfaces.
 
         Source: rtnetlink(7) § RTM_GETLINK.
         """
-        return [str(link.get("ifname")) for link in self._socket.get_links()]
+        return [
+            Link(
+                index=int(row["index"]),
+                name=str(row.get("ifname")),
+                kind=str(row.get(("linkinfo", "kind")) or ""),
+                master=int(row.get("master") or 0),
+                alias=str(row.get("ifalias") or ""),
+                mac=str(row.get("address") or ""),
+            )
+            for row in self._socket.get_links()
+        ]
 
     def add_bridge(self, name: str) -> int:
         """Make a bridge and return its number.
@@ -65,6 +99,26 @@ class Netlink:
         """
         self._call("add bridge", name, self._socket.link, "add", ifname=name, kind="bridge")
         return self.link_index(name)
+
+    def set_mac(self, index: int, mac: str) -> None:
+        """Give an interface a hardware address of its own: a bridge without one takes the lowest of its ports'.
+
+        Raises:
+            SyscallError: ENODEV when there is no such interface, EADDRNOTAVAIL for a multicast address.
+
+        Source: rtnetlink(7) § RTM_SETLINK, ip-link(8) § ip link set.
+        """
+        self._call("set address", mac, self._socket.link, "set", index=index, address=mac)
+
+    def set_alias(self, index: int, alias: str) -> None:
+        """Put a text on an interface, 255 bytes at most, for whoever looks at it.
+
+        Raises:
+            SyscallError: ENODEV when there is no such interface.
+
+        Source: rtnetlink(7) § RTM_SETLINK, ip-link(8) § ip link set.
+        """
+        self._call("set alias", alias, self._socket.link, "set", index=index, ifalias=alias)
 
     def add_veth(self, name: str, bridge: int, *, peer: str, peer_namespace_fd: int, peer_mac: str) -> None:
         """Make a cable between a bridge and another network namespace, its near end up.
@@ -136,6 +190,13 @@ class Netlink:
         """
         rows = self._socket.get_addr(index=index, family=2)
         return [(str(row.get("address")), int(row["prefixlen"])) for row in rows if row["index"] == index]
+
+    def all_addresses(self) -> list[str]:
+        """Return the IPv4 addresses of all interfaces, also of those that are down, such as ``10.1.2.3/8``.
+
+        Source: rtnetlink(7) § RTM_GETADDR.
+        """
+        return [f"{row.get('address')}/{row['prefixlen']}" for row in self._socket.get_addr(family=2)]
 
     def routes(self) -> list[str]:
         """Return the destinations of all IPv4 routes but default ones, such as ``10.0.0.0/8``.

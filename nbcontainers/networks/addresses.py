@@ -11,6 +11,9 @@ DEFAULT_POOLS: tuple[ipaddress.IPv4Network, ...] = tuple(
 ) + tuple(ipaddress.IPv4Network(f"192.168.{third}.0/24") for third in range(96, 256))
 """Where default networks come from, in this order: like Docker's, one after its first."""
 
+_HALF_OF_ALL = 1
+"""The prefix length of 0.0.0.0/1 and 128.0.0.0/1: a default route in two halves, as VPNs set it to outdo the other."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
@@ -20,20 +23,21 @@ class Lease:
     address: str
 
 
-def choose_subnet(routes: Iterable[str]) -> ipaddress.IPv4Network:
-    """Return the first default pool that no route of the host leads into.
+def choose_subnet(used: Iterable[str]) -> ipaddress.IPv4Network:
+    """Return the first default pool that this machine does not use for anything yet.
 
     Args:
-        routes: Destinations of the host's routes, such as ``10.0.0.0/8``.
+        used: Destinations of the host's routes, and its addresses with their prefixes, such as ``10.0.0.0/8``.
 
     Raises:
         errors.Unavailable: All are taken.
     """
-    taken = [ipaddress.IPv4Network(route, strict=False) for route in routes]
+    networks = [ipaddress.IPv4Network(one, strict=False) for one in used]
+    taken = [network for network in networks if network.prefixlen > _HALF_OF_ALL]
     for pool in DEFAULT_POOLS:
         if not any(pool.overlaps(network) for network in taken):
             return pool
-    raise errors.Unavailable("a subnet", "the host has routes into all default pools", "remove a network")
+    raise errors.Unavailable("a subnet", "the host has routes into all default pools", "remove one of them")
 
 
 class Addresses:

@@ -32,15 +32,17 @@ class Networks:
         self._ids = {
             name: hashlib.sha256(f"{identity}/{name}".encode()).hexdigest() for name in ("bridge", "host", "none")
         }
-        self._bridge = Bridge(f"nbc-{identity[:6]}", self._ids["bridge"], f"nbcontainers_{identity}")
+        self._bridge = Bridge(identity, self._ids["bridge"])
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="networks")
         self._pool: deque[Endpoint] = deque()
         self._leases: dict[str, str] = {}
+        self._making: set[asyncio.Future[Endpoint]] = set()
         self._refilling: asyncio.Task[None] | None = None
+        self._refill_problem = ""
         self._closed = False
 
     async def start(self, leases: list[Lease]) -> None:
-        """Make the bridge ready.
+        """Make the bridge ready; when that fails, nothing is left to be closed.
 
         Args:
             leases: The addresses that containers of an earlier engine still have.
@@ -49,7 +51,11 @@ class Networks:
             SyscallError: The kernel has no bridges.
             Unavailable: No subnet is free.
         """
-        await self._work(self._bridge.open)
+        try:
+            await self._work(self._bridge.open)
+        except BaseException:
+            await self.close(purge=False)
+            raise
         for lease in leases:
             self._bridge.addresses.reserve(lease.address)
             self._leases[lease.container_id] = lease.address
@@ -58,7 +64,12 @@ class Networks:
     @property
     def problems(self) -> list[str]:
         """What the networks cannot do on this machine, one sentence each."""
-        return self._bridge.problems
+        return [*self._bridge.problems, *([self._refill_problem] if self._refill_problem else [])]
+
+    @property
+    def prepared(self) -> int:
+        """How many endpoints wait to be taken."""
+        return len(self._pool)
 
     async def attach(self, container_id: str) -> Endpoint:
         """Give a container a place in the bridge network.
@@ -69,15 +80,10 @@ class Networks:
         """
         if self._pool:
             return self.attach_at_once(container_id)
-        endpoint = await self._work(self._bridge.make_endpoint)
-        return self._lease(container_id, endpoint)
-
-    def has_prepared(self) -> bool:
-        """Say whether an endpoint lies ready."""
-        return bool(self._pool)
+        return self._lease(container_id, await self._make())
 
     def attach_at_once(self, container_id: str) -> Endpoint:
-        """Do as ``attach`` does, where ``has_prepared``."""
+        """Do as ``attach`` does, where one is ``prepared``."""
         return self._lease(container_id, self._pool.popleft())
 
     def _lease(self, container_id: str, endpoint: Endpoint) -> Endpoint:
@@ -134,21 +140,50 @@ class Networks:
         try:
             await asyncio.sleep(_REFILL_DELAY_SECONDS)
             while len(self._pool) < PREPARED_ENDPOINTS and not self._closed:
-                self._pool.append(await self._work(self._bridge.make_endpoint))
+                self._pool.append(await self._make())
+            self._refill_problem = ""
         except Exception as error:
-            self.problems.append(f"cannot prepare endpoints: {error}")
+            self._refill_problem = f"cannot prepare endpoints: {error}"
         finally:
             self._refilling = None
+
+    async def _make(self) -> Endpoint:
+        """Make an endpoint; when the caller is cancelled meanwhile, it is made all the same, and the pool has it."""
+        making = asyncio.get_running_loop().run_in_executor(self._thread, self._bridge.make_endpoint)
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._keep)
+            raise
+
+    def _keep(self, made: "asyncio.Future[Endpoint]") -> None:
+        if made.cancelled() or made.exception() is not None:
+            return
+        if self._closed:
+            os.close(made.result().namespace_fd)
+        else:
+            self._pool.append(made.result())
 
     async def _work(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def close(self, *, purge: bool) -> None:
-        """Let go of all that no container uses; ``purge`` removes the bridge as well."""
+        """Let go of all that no container uses; ``purge`` removes the bridge as well. A second time is no error.
+
+        Raises:
+            SyscallError: The kernel does not remove the bridge.
+        """
+        if self._closed:
+            return
         self._closed = True
         if self._refilling is not None:
-            await self._refilling
+            await asyncio.wait([self._refilling])
+        await asyncio.gather(*self._making, return_exceptions=True)
         while self._pool:
             os.close(self._pool.popleft().namespace_fd)
-        await self._work(lambda: self._bridge.close(purge=purge))
-        self._thread.shutdown()
+        try:
+            await self._work(lambda: self._bridge.close(purge=purge))
+        finally:
+            self._thread.shutdown()
