@@ -3,15 +3,13 @@
 import contextlib
 import os
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from nbcontainers.linux.cgroups import Cgroup, Driver
 from nbcontainers.runtime.spec import LinuxResources
+from tests.waiting import SECONDS
 
 MEGABYTE = 1 << 20
-SECONDS = 20
 SPIN = "while :; do :; done"
 SLEEP = "sleep 1000"
 
@@ -82,14 +80,6 @@ class Bench:
         for name in self.driver.children(path):
             found += [f"{path}/{name}", *self._below(f"{path}/{name}")]
         return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.002)
 
 
 class Disk:

@@ -8,9 +8,9 @@ import pytest
 from docker.models.containers import Container
 
 from nbcontainers.linux import cgroups
-from tests.conformance.cgroup_bench import until
 from tests.engine_process import EngineProcess, identity
 from tests.require import cgroup_driver
+from tests.waiting import until
 
 pytestmark = pytest.mark.root
 MEGABYTE = 1 << 20
@@ -101,7 +101,7 @@ def test_what_a_container_has_started_ends_with_it(
     _, _, container = run(client, "for i in 1 2 3 4 5; do sleep 1000 & done; exit 3")
     container.remove()
     parent = f"/nbcontainers/{identity(engine.root)}"
-    assert {name for name in cgroups.detect().children(parent) if not name.startswith("prepared-")} == set()
+    until(lambda: all(name.startswith("prepared-") for name in cgroups.detect().children(parent)))
 
 
 @both

@@ -54,7 +54,7 @@ def _marker(item: pytest.Item) -> str:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     marker = _marker(item)
     if not marker or require.cgroup_driver() == marker.removeprefix("cgroup_") or boot.missing():
         return None
@@ -65,6 +65,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     for report in _reports(item, outcome):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # What an earlier test, run here, has set up for its module stays until the next test is in another one.
+    item.session._setupstate.teardown_exact(nextitem)
     return True
 
 

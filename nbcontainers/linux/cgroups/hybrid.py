@@ -172,6 +172,14 @@ class CgroupHybrid(Cgroup):
         """
         return self._v1.oom_kills() + self._v2.oom_kills()
 
+    def events(self) -> dict[str, int]:
+        """See ``Cgroup``; each version counts nothing of what the other one limits.
+
+        Source: cgroups(7).
+        """
+        other = self._v2.events()
+        return {name: count + other[name] for name, count in self._v1.events().items()}
+
     def pressure(self) -> dict[str, dict[str, float]]:
         """See ``Cgroup``.
 

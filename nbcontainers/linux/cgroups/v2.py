@@ -372,9 +372,9 @@ class CgroupV2(Cgroup):
         }
 
     def pressure(self) -> dict[str, dict[str, float]]:
-        """See ``Cgroup``.
+        """See ``Cgroup``; ask not more often than every 20 ms, for the kernel drops the parts of a tick.
 
-        Source: Documentation/accounting/psi.rst.
+        Source: Documentation/accounting/psi.rst; kernel/sched/psi.c, collect_percpu_times.
         """
         result: dict[str, dict[str, float]] = {}
         for resource in ("cpu", "memory", "io"):

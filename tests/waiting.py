@@ -1,0 +1,14 @@
+"""Waiting for what another process does, where nothing tells."""
+
+import time
+from collections.abc import Callable
+
+SECONDS = 20
+
+
+def until(condition: Callable[[], bool], *, pause_seconds: float = 0.002) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(pause_seconds)
