@@ -14,10 +14,10 @@ import posixpath
 import stat
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from nbcontainers.build.events import BuildError
 from nbcontainers.images import layers
+from nbcontainers.images.unpacking import Rules
 from nbcontainers.linux.mounts import openat2
 
 _BLOCK_BYTES = 1 << 20
@@ -132,7 +132,7 @@ def _copy_source(task: CopyTask, source_fd: int, name: str, root_fd: int, *, int
         directory_fd = make_directories(task, root_fd, task.destination)
         try:
             with open(source, "rb") as archive:
-                layers.unpack(archive, Path(f"/proc/self/fd/{directory_fd}"))
+                layers.extract(archive, directory_fd, Rules(whiteouts=False))
         finally:
             os.close(directory_fd)
     elif is_directory:

@@ -18,6 +18,7 @@ from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, HostConfig
 from nbcontainers.engine.names import check_name, new_name
+from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.images import Image, Images, Removals, Snapshots
@@ -69,6 +70,7 @@ class Engine:
         undo.callback(self.cleanup.close)
         self.images = Images(self.root / "images", [str(self.root), str(self.run)], self.cleanup.discard)
         self.snapshots: Snapshots = self.images.snapshots
+        self.sizes = ContainerSizes(self.images)
         self.volumes = Volumes(self.root / "volumes")
         self.networks = Networks(self.identity)
         self.metrics = Metrics()
@@ -209,7 +211,9 @@ class Engine:
 
     async def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove a container; see ``Lifecycle.remove``."""
-        await self.lifecycle.remove(self.container(name), force=force, volumes=volumes)
+        container = self.container(name)
+        await self.lifecycle.remove(container, force=force, volumes=volumes)
+        self.sizes.forget(container)
 
     def resize(self, name: str, *, rows: int, columns: int) -> None:
         """Tell a container's terminal its size in characters.

@@ -286,13 +286,12 @@ class Images:
         self.snapshots.prepare(key, None)
         try:
             upper = self.snapshots.upper(key)
-            layers.unpack(stream, upper)
-            digest = layers.diff_id(upper)
+            unpacked = layers.unpack(stream, upper)
             self.snapshots.commit(name, key)
         except BaseException:
             self.snapshots.remove(key)
             raise
-        return digest
+        return unpacked.diff_id
 
     def remove(self, name: str, *, force: bool, in_use: InUse) -> Removals:
         """Remove a reference; with its last one, the image and what only it stood on.

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_NO_SYMLINKS = 0x04
 _OVERLAY_XATTR = "trusted.overlay."
 _AT_ONCE = 1 << 30
 
@@ -66,7 +66,7 @@ def copy_tree(source_fd: int, target_fd: int) -> None:
     links: dict[tuple[int, int], str] = {}
     found = ["."]
     for directory in found:  # it grows while it is walked
-        with _opened(source_fd, directory) as of_source, _opened(target_fd, directory) as of_target:
+        with opened(source_fd, directory) as of_source, opened(target_fd, directory) as of_target:
             for name in sorted(os.listdir(of_source)):
                 path = f"{directory}/{name}"
                 status = os.lstat(name, dir_fd=of_source)
@@ -79,14 +79,21 @@ def copy_tree(source_fd: int, target_fd: int) -> None:
                     _copy_one(of_source, of_target, name, status)
     # Last, and the deepest first: making files changes a directory's times, and its mode may forbid it.
     for directory in reversed(found):
-        with _opened(source_fd, directory) as of_source, _opened(target_fd, directory) as of_target:
+        with opened(source_fd, directory) as of_source, opened(target_fd, directory) as of_target:
             copy_attributes(of_source, of_target)
 
 
 @contextlib.contextmanager
-def _opened(root_fd: int, directory: str) -> Iterator[int]:
+def opened(root_fd: int, directory: str) -> Iterator[int]:
+    """Open a directory below another one by a path without any link in it.
+
+    Raises:
+        SyscallError: ELOOP when there is a link on the way, or something has become one since; ENOENT, ENOTDIR.
+
+    Source: openat2(2) § RESOLVE_NO_SYMLINKS.
+    """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    fd = openat2(root_fd, directory, flags, resolve=RESOLVE_IN_ROOT | _RESOLVE_NO_SYMLINKS)
+    fd = openat2(root_fd, directory, flags, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
     try:
         yield fd
     finally:

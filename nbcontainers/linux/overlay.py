@@ -2,7 +2,9 @@
 
 Lower directories are only read; what is changed is first copied into the upper one. A file that was deleted is a
 *whiteout* in the upper directory (a character device 0/0), a directory that hides all below it is *opaque* (it has
-the extended attribute ``trusted.overlay.opaque``). The work directory is the kernel's own, on the same file system
+the extended attribute ``trusted.overlay.opaque``). Where the kernel is told to, it also writes *redirects* (a directory
+that was renamed) and *metacopies* (a file whose content is still below): never here, so that an upper directory says
+by itself what has changed. The work directory is the kernel's own, on the same file system
 as the upper one.
 
 Source of all this: ``Documentation/filesystems/overlayfs.rst``.
@@ -49,6 +51,9 @@ def open_overlay(lower: list[str], upper: str | None = None, work: str | None = 
         if upper is not None and work is not None:
             mounts.fsconfig_string(fs_fd, "upperdir", upper)
             mounts.fsconfig_string(fs_fd, "workdir", work)
+            # What the kernel would write into an upper directory otherwise cannot be told by a layer's archive.
+            mounts.fsconfig_string(fs_fd, "redirect_dir", "nofollow")
+            mounts.fsconfig_string(fs_fd, "metacopy", "off")
             if volatile:
                 mounts.fsconfig_flag(fs_fd, "volatile")
         mounts.fsconfig_create(fs_fd)

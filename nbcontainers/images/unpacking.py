@@ -1,0 +1,353 @@
+"""Unpacking a tar archive below a root, which nothing in it can leave.
+
+An archive is hostile until proven otherwise, and so is the tree that it goes to when that is a container's. Every path
+is resolved by the kernel with the root as its limit (``openat2(RESOLVE_IN_ROOT)``), so that neither ``..`` nor a link
+leads out of it; the last component is never followed. What is found in the way is removed by its name in an open
+directory.
+
+Source: pax(1) § pax Interchange Format; OCI image-spec, layer.md; Documentation/filesystems/overlayfs.rst.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import tarfile
+from dataclasses import dataclass
+from types import TracebackType
+
+from nbcontainers import errors
+from nbcontainers.images.compression import FAILURES, Readable
+from nbcontainers.images.packing import OPAQUE_MARKER, OVERLAY_XATTR, WHITEOUT_PREFIX, XATTR_PREFIX
+from nbcontainers.images.skeletons import Recorder
+from nbcontainers.linux import files, mounts, overlay
+
+_COPY_BYTES = 1 << 20
+_ZEROS = bytes(_COPY_BYTES)
+_HOLE_BYTES = 4096
+_FAILURES: tuple[type[Exception], ...] = (tarfile.TarError, OSError, ValueError, *FAILURES)
+
+
+class Source:
+    """A stream as ``tarfile`` reads it: forward only, and nothing ahead of what it asks for.
+
+    Args:
+        stream: The archive, not compressed.
+        recorder: Keeps what is read, but for the contents of files.
+    """
+
+    def __init__(self, stream: Readable, recorder: Recorder | None = None) -> None:
+        self._stream = stream
+        self._recorder = recorder
+        self._position = 0
+        self._last = b""
+
+    def tell(self) -> int:
+        """Return how much has been read."""
+        return self._position
+
+    def seek(self, position: int) -> int:
+        """Skip forward."""
+        if position < self._position:
+            raise tarfile.StreamError("seeking backwards is not allowed")
+        while self._position < position and self.read(min(position - self._position, _COPY_BYTES)):
+            continue
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        """Return so many bytes, less only at the end."""
+        parts = []
+        while size and (data := self._stream.read(min(size, _COPY_BYTES) if size > 0 else _COPY_BYTES)):
+            parts.append(data)
+            size = max(size - len(data), 0) if size > 0 else size
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._position += len(data)
+        self._last = data
+        if self._recorder is not None and data:
+            self._recorder.keep(data)
+        return data
+
+    def read_content(self, size: int) -> bytes:
+        """Return at most so many bytes of a file that ``content`` was said of.
+
+        Raises:
+            EOFError: The stream ends.
+        """
+        data = self._stream.read(min(size, _COPY_BYTES))
+        if not data:
+            raise EOFError("unexpected end of data")
+        self._position += len(data)
+        return data
+
+    def content(self, size: int, path: str) -> None:
+        """Say that a file's content comes next."""
+        if self._recorder is not None:
+            self._recorder.content(size, path)
+
+    def finish(self) -> None:
+        """Read to the end of the stream, past what ends the archive.
+
+        Raises:
+            tarfile.ReadError: The archive did not end: a header is damaged.
+        """
+        if self._last.strip(b"\0"):
+            raise tarfile.ReadError("bad checksum in a member's header")
+        while self.read(_COPY_BYTES):
+            continue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How an archive is unpacked.
+
+    Args:
+        whiteouts: Names that begin with ``.wh.`` say what is deleted below, as in a layer.
+        keep_kinds: Nothing that is no directory takes a directory's place, nor the other way round.
+        owner: Who everything will belong to; None for whom the archive names.
+        duplicates: A file may come twice; then the later one counts.
+    """
+
+    whiteouts: bool = True
+    keep_kinds: bool = False
+    owner: tuple[int, int] | None = None
+    duplicates: bool = True
+
+
+class Unpacker:
+    """Extracts an archive's members below one directory; use it in a ``with`` statement.
+
+    Args:
+        root_fd: What no path leaves.
+        rules: How.
+        base: The directory that members are relative to: a path in the root.
+    """
+
+    def __init__(self, root_fd: int, rules: Rules, base: str = "") -> None:
+        self._root_fd = root_fd
+        self._rules = rules
+        self._base = base
+        self._directories: list[tuple[str, tarfile.TarInfo]] = []
+        self.size_bytes = 0
+
+    def __enter__(self) -> "Unpacker":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            self._set_times()
+
+    def unpack(self, source: Source) -> None:
+        """Extract all members.
+
+        Raises:
+            errors.InvalidArgument: It is no archive, is cut short, or has a name that leads out of the root.
+            errors.Unavailable: The disk is full.
+        """
+        try:
+            with tarfile.TarFile(fileobj=source, mode="r") as archive:  # type: ignore[arg-type]
+                self._archive, self._source = archive, source
+                while (member := archive.next()) is not None:
+                    self.extract(member)
+                    archive.members = []  # type: ignore[attr-defined]  # it would keep them all
+                source.finish()
+        except _FAILURES as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise errors.Unavailable("disk space", str(error), "free some space") from error
+            if isinstance(error, OSError) and error.errno == errno.EROFS:
+                raise
+            raise errors.InvalidArgument(f"cannot unpack the archive: {error}") from error
+
+    def extract(self, member: tarfile.TarInfo) -> None:
+        """Extract one member over whatever has its name."""
+        path = clean(member.name)
+        if not path:
+            if member.isdir() and self._rules.whiteouts:
+                self._set_metadata(self._root_fd, ".", member)
+                self._directories.append((".", member))
+            return
+        parent, _, name = path.rpartition("/")
+        parent_fd = self._open_parent(parent)
+        try:
+            if self._rules.whiteouts and name.startswith(WHITEOUT_PREFIX):
+                self._white_out(parent_fd, name, member)
+                return
+            self._make(parent_fd, path, member)
+        finally:
+            os.close(parent_fd)
+        if member.isdir():
+            self._directories.append((path, member))
+
+    def _white_out(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
+        """Hide what is below; what the archive itself has put there stays.
+
+        Raises:
+            errors.InvalidArgument: It would hide the directory itself, or the one above.
+        """
+        if name == OPAQUE_MARKER:
+            overlay.set_opaque(f"/proc/self/fd/{parent_fd}")
+            return
+        hidden = name.removeprefix(WHITEOUT_PREFIX)
+        if hidden in ("", ".", ".."):
+            raise errors.InvalidArgument(f"the archive's member '{member.name}' leads out of its root")
+        if hidden.startswith(WHITEOUT_PREFIX):
+            return  # a remark of the tool that made the layer, such as AUFS
+        try:
+            overlay.whiteout(hidden, parent_fd)
+        except FileExistsError:
+            if _is_directory(parent_fd, hidden):
+                overlay.set_opaque(f"/proc/self/fd/{parent_fd}/{hidden}")
+
+    def _open_parent(self, parent: str) -> int:
+        """Open a directory inside the root, made with its parents when it is missing."""
+        place = f"{self._base}/{parent}" if self._base else parent or "."
+        try:
+            return mounts.openat2(self._root_fd, place, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            if error.errno != errno.ENOENT or not parent:
+                raise
+        above, _, name = parent.rpartition("/")
+        above_fd = self._open_parent(above)
+        try:
+            os.mkdir(name, 0o755, dir_fd=above_fd)
+        finally:
+            os.close(above_fd)
+        return self._open_parent(parent)
+
+    def _make(self, parent_fd: int, path: str, member: tarfile.TarInfo) -> None:
+        name = path.rpartition("/")[2]
+        hides = self._clear(parent_fd, name, member)
+        if member.isdir():
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=parent_fd)
+            if hides:
+                overlay.set_opaque(f"/proc/self/fd/{parent_fd}/{name}")
+        elif member.isreg():
+            self._write_file(parent_fd, path, member)
+        elif member.issym():
+            os.symlink(member.linkname, name, dir_fd=parent_fd)
+        elif member.islnk():
+            self._link(parent_fd, name, member)
+            return
+        elif member.isfifo():
+            os.mkfifo(name, 0o600, dir_fd=parent_fd)
+        elif member.ischr() or member.isblk():
+            kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+            os.mknod(name, kind | 0o600, os.makedev(member.devmajor, member.devminor), dir_fd=parent_fd)
+        else:
+            raise errors.InvalidArgument(f"'{member.name}' is of a kind that no layer has: {member.type!r}")
+        self._set_metadata(parent_fd, name, member)
+
+    def _clear(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> bool:
+        """Remove what has a member's name, unless both are directories; say whether that was a whiteout.
+
+        Raises:
+            errors.InvalidArgument: The rules forbid it.
+        """
+        try:
+            status = os.lstat(name, dir_fd=parent_fd)
+        except FileNotFoundError:
+            return False
+        was_directory = stat.S_ISDIR(status.st_mode)
+        if was_directory and member.isdir():
+            return False
+        if self._rules.keep_kinds and was_directory:
+            raise errors.InvalidArgument(f'cannot overwrite directory "{member.name}" with non-directory "{name}"')
+        if self._rules.keep_kinds and member.isdir():
+            raise errors.InvalidArgument(f'cannot overwrite non-directory "{member.name}" with directory "{name}"')
+        hides = self._rules.whiteouts and overlay.is_whiteout(status)
+        if not hides and not self._rules.duplicates:
+            raise errors.InvalidArgument(f"the archive has '{member.name}' twice")
+        if was_directory:
+            files.remove_tree(name, dir_fd=parent_fd)
+        else:
+            os.unlink(name, dir_fd=parent_fd)
+        return hides
+
+    def _write_file(self, parent_fd: int, path: str, member: tarfile.TarInfo) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(path.rpartition("/")[2], flags, 0o600, dir_fd=parent_fd)
+        try:
+            if member.issparse():
+                sparse = self._archive.extractfile(member)
+                while sparse is not None and (data := sparse.read(_COPY_BYTES)):
+                    _write(fd, data)
+            else:
+                left = member.size
+                if left:
+                    self._source.content(left, path)
+                while left:
+                    data = self._source.read_content(left)
+                    left -= len(data)
+                    _write(fd, data)
+            if member.size:
+                os.ftruncate(fd, member.size)  # where it ends with a hole
+            self.size_bytes += member.size
+        finally:
+            os.close(fd)
+
+    def _link(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
+        target_parent, _, target_name = clean(member.linkname).rpartition("/")
+        place = f"{self._base}/{target_parent}" if self._base else target_parent or "."
+        target_fd = mounts.openat2(self._root_fd, place, os.O_PATH | os.O_DIRECTORY)
+        try:
+            os.link(target_name, name, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+        finally:
+            os.close(target_fd)
+
+    def _set_metadata(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
+        uid, gid = self._rules.owner or (member.uid, member.gid)
+        os.chown(name, uid, gid, dir_fd=parent_fd, follow_symlinks=False)
+        if not member.issym():
+            os.chmod(name, member.mode & 0o7777, dir_fd=parent_fd)
+        for key, value in member.pax_headers.items():
+            attribute = key.removeprefix(XATTR_PREFIX)
+            # An overlay's attributes would make a layer show what lies outside of it.
+            if attribute != key and not attribute.startswith(OVERLAY_XATTR):
+                path = f"/proc/self/fd/{parent_fd}/{name}"
+                encoded = value.encode("utf-8", "surrogateescape")
+                try:
+                    os.setxattr(path, attribute, encoded, follow_symlinks=False)
+                except OSError as error:
+                    if error.errno != errno.ENOTSUP:  # the file system has no such attributes
+                        raise
+        os.utime(name, (member.mtime, member.mtime), dir_fd=parent_fd, follow_symlinks=False)
+
+    def _set_times(self) -> None:
+        """Set the times of directories again, which making their files has changed."""
+        for path, member in reversed(self._directories):
+            place = f"{self._base}/{path}" if self._base else path
+            with contextlib.suppress(OSError):
+                fd = mounts.openat2(self._root_fd, place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    os.utime(fd, (member.mtime, member.mtime))
+                finally:
+                    os.close(fd)
+
+
+def _write(fd: int, data: bytes) -> None:
+    """Write a part of a new file; a part that is all zeros becomes a hole."""
+    if len(data) >= _HOLE_BYTES and data == _ZEROS[: len(data)]:
+        os.lseek(fd, len(data), os.SEEK_CUR)
+        return
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def clean(name: str) -> str:
+    """Return a member's name relative to the root.
+
+    Raises:
+        errors.InvalidArgument: It leads out of the root.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise errors.InvalidArgument(f"the archive's member '{name}' leads out of its root")
+    return "/".join(parts)
+
+
+def _is_directory(parent_fd: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(name, dir_fd=parent_fd).st_mode)
+    except FileNotFoundError:
+        return False
