@@ -210,11 +210,11 @@ class Lifecycle:
             started_at_ns=connection.started_at_ns,
             finished_at_ns=0,
         )
-        self.traces[container.id] = connection.trace
         self.watch(container, connection)
 
     def watch(self, container: Container, connection: ShimConnection) -> None:
         """Follow a running container: its metrics from now on, and its exit when it comes."""
+        self.traces[container.id] = connection.trace
         cgroup = self._driver.open(self._specification.cgroup_path(container))
         self._live[container.id] = _Live(connection, cgroup)
         self._metrics.watch(container.id, cgroup, connection.pid)

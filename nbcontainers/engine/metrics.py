@@ -9,6 +9,7 @@ import os
 import time
 from array import array
 
+from nbcontainers.errors import SyscallError
 from nbcontainers.linux.cgroups import Cgroup, Usage
 
 COLUMNS = (
@@ -39,7 +40,7 @@ class _History:
         self._samples = array("q")
         self._oldest = 0
         self._born = time.monotonic()
-        self._due = 0.0
+        self._due = self._born
         self.cgroup: Cgroup | None = cgroup
         try:
             self._network_fd = os.open(f"/proc/{pid}/net/dev", os.O_RDONLY | os.O_CLOEXEC)
@@ -47,22 +48,30 @@ class _History:
             self._network_fd = -1
 
     def is_due(self, now: float) -> bool:
-        """Say whether it is time for a sample, and plan the next one."""
-        if now < self._due:
+        """Say whether it is time for a sample, and plan the next one.
+
+        Args:
+            now: Seconds of the monotonic clock; the timer goes off a little before or after the time it was set to.
+        """
+        interval = self.interval(now)
+        if now < self._due - YOUNG_INTERVAL_SECONDS / 2:
             return False
-        self._due = now + (YOUNG_INTERVAL_SECONDS if now - self._born < YOUNG_SECONDS else OLD_INTERVAL_SECONDS) / 2
+        # Who is late goes on from there: samples that were missed are not made up for.
+        self._due = max(self._due + interval, now + interval / 2)
         return True
 
-    @property
-    def interval(self) -> float:
-        young = time.monotonic() - self._born < YOUNG_SECONDS
-        return YOUNG_INTERVAL_SECONDS if young else OLD_INTERVAL_SECONDS
+    def interval(self, now: float) -> float:
+        """Return the seconds between two samples, at this age."""
+        return YOUNG_INTERVAL_SECONDS if now - self._born < YOUNG_SECONDS else OLD_INTERVAL_SECONDS
 
     def sample(self) -> None:
-        """Append one sample, over the oldest one when the ring is full."""
+        """Append one sample, over the oldest one when the ring is full; of a group that is gone there is none."""
         if self.cgroup is None:
             return
-        usage = self.cgroup.usage()
+        try:
+            usage = self.cgroup.usage()
+        except SyscallError:
+            return
         received, sent = self._network_bytes()
         row = _row(usage, received, sent)
         if len(self._samples) < RING_SAMPLES * len(COLUMNS):
@@ -150,7 +159,7 @@ class Metrics:
             if history.is_due(now):
                 history.sample()
         if watched:
-            self._plan(min(history.interval for history in watched))
+            self._plan(min(history.interval(now) for history in watched))
 
     def unwatch(self, container_id: str) -> None:
         """Take the last sample of a container that has ended."""

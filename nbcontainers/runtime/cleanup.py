@@ -9,14 +9,17 @@ A crash in between loses nothing: the next engine empties the trash, and removes
 
 import contextlib
 import os
+import select
 import threading
 from pathlib import Path
 
-from nbcontainers.linux import files
+from nbcontainers.linux import cgroups, files, processes
 from nbcontainers.linux.cgroups import Cgroup
+from nbcontainers.runtime.shim import PREPARED
 
 _QUIET_SECONDS = 0.1
 _AT_MOST_SECONDS = 2.0
+_ENDING_MS = 100
 
 
 class Cleanup:
@@ -115,3 +118,31 @@ class Cleanup:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
+
+
+def sweep_prepared(cgroup_parent: str) -> None:
+    """Remove the control groups of prepared shims that were killed before they got a container.
+
+    Args:
+        cgroup_parent: The group of all containers of one engine.
+    """
+    driver = cgroups.detect()
+    for name in driver.children(cgroup_parent):
+        pid = name.removeprefix(PREPARED)
+        if pid.isdigit() and pid != name and _has_ended(int(pid)):
+            with contextlib.suppress(OSError):  # the next engine's sweep finds it
+                driver.open(f"{cgroup_parent}/{name}").remove()
+
+
+def _has_ended(pid: int) -> bool:
+    """Say whether a process has ended, or is about to: its files are closed some time before it is gone."""
+    try:
+        pidfd = processes.pidfd_open(pid)
+    except OSError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(_ENDING_MS))
+    finally:
+        os.close(pidfd)

@@ -18,6 +18,7 @@ from collections import deque
 from pathlib import Path
 
 from nbcontainers.runtime import protocol
+from nbcontainers.runtime.cleanup import sweep_prepared
 from nbcontainers.runtime.client import ShimConnection, StartError, receive
 from nbcontainers.runtime.shim import SOCKET_NAME
 from nbcontainers.runtime.spec import Request
@@ -48,6 +49,7 @@ class Launcher:
         self._prepared: deque[socket.socket] = deque()
         self._asked = 0
         self._waiting: deque[asyncio.Future[socket.socket | None]] = deque()
+        self._sweeping: asyncio.Future[None] | None = None
 
     def start(self) -> None:
         """Start the launcher process."""
@@ -81,6 +83,14 @@ class Launcher:
             self._lose_launcher()
             with contextlib.suppress(ChildProcessError):
                 await asyncio.to_thread(os.waitpid, self.pid, 0)
+        if self._sweeping is not None:
+            await self._sweeping
+        await asyncio.to_thread(sweep_prepared, self._cgroup_parent)
+
+    def sweep(self) -> None:
+        """Remove, in a thread, what prepared shims have left that were killed."""
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.ensure_future(asyncio.to_thread(sweep_prepared, self._cgroup_parent))
 
     async def _dismiss(self) -> None:
         """Send all prepared shims away, those still in the making as well; returns when they are gone."""
@@ -252,6 +262,7 @@ class Prepared:
                 try:
                     return await self._start()
                 except _UnheardError:  # the shim was killed while it waited: nothing has begun
+                    self._launcher.sweep()
                     self.hand_over(await self._launcher.take_shim())
             raise StartError("prepared shims were killed again and again", 125)
         finally:

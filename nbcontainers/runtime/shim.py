@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 SOCKET_NAME = "shim.sock"
 EXIT_NAME = "exit.json"
+PREPARED = "prepared-"
+"""How the name of a prepared shim's control group begins; its process id follows."""
 _CHUNK_BYTES = 512 << 10
 _NEW_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
 _ANY = -1
@@ -105,7 +107,7 @@ class Shim:
         self._stdio = stdio.Stdio()
         # In version 1 a group can get its final name later; in version 2 the child must be born in it.
         if driver.version == 1:
-            self._group = driver.create(f"{cgroup_parent}/prepared-{os.getpid()}", {"devices": _device_rules()})
+            self._group = driver.create(f"{cgroup_parent}/{PREPARED}{os.getpid()}", {"devices": _device_rules()})
             self._bear(-1)
             protocol.receive(self._init)  # it has entered the group, which may be renamed from now on
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nbcontainers.client import extension
 from tests.engine_process import EngineProcess
 
 pytestmark = [pytest.mark.root]
@@ -50,6 +51,21 @@ def test_containers_outlive_an_engine_that_ends_cleanly(engine: EngineProcess) -
     again = engine.client.containers.get("staying")
     assert (again.status, again.attrs["State"]["Pid"]) == ("running", container.attrs["State"]["Pid"])
     assert again.attrs["NetworkSettings"]["IPAddress"] == container.attrs["NetworkSettings"]["IPAddress"]
+
+
+def test_a_new_engine_knows_how_a_running_container_was_started(engine: EngineProcess) -> None:
+    container = engine.client.containers.run("busybox", ["sleep", "60"], detach=True)
+    before = _trace(engine, container.id)
+    assert before
+    engine.kill()
+    assert engine.start() == "ready"
+    assert _trace(engine, container.id) == before
+
+
+def _trace(engine: EngineProcess, container_id: str) -> list[dict[str, object]]:
+    answer = extension.get_json(engine.client, f"/containers/{container_id}/trace")
+    steps: list[dict[str, object]] = answer["steps"]
+    return steps
 
 
 def test_an_exit_while_no_engine_ran(engine: EngineProcess) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from nbcontainers.linux import cgroups
 from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError, reconnect
-from nbcontainers.runtime.shim import SOCKET_NAME
+from nbcontainers.runtime.shim import PREPARED, SOCKET_NAME
 from nbcontainers.runtime.spec import Request
 from tests.runtime.conftest import SECONDS, Bench, output, parent
 
@@ -57,6 +57,33 @@ async def test_prepared_shims_that_were_killed_are_passed_over(bench: Bench) -> 
     for child in children:
         os.kill(int(child), signal.SIGKILL)
     assert (await bench.run(bench.request("true")))[0].code == 0
+
+
+async def test_a_killed_prepared_shim_leaves_no_group(bench: Bench) -> None:
+    await bench.run(bench.request("true"))
+    children = _prepared(bench)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    await bench.run(bench.request("true"))  # finds them dead
+    killed = {f"{PREPARED}{child}" for child in children}
+    async with asyncio.timeout(SECONDS):
+        while killed & cgroups.detect().children(bench.cgroup_parent):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_shim_killed_while_nobody_looked_leaves_no_group_to_the_next_engine(bench: Bench) -> None:
+    await bench.run(bench.request("true"))
+    for child in _prepared(bench):
+        os.kill(child, signal.SIGKILL)
+    await bench.launcher.close()
+    left = cgroups.detect().children(bench.cgroup_parent)
+    assert not [name for name in left if name.startswith(PREPARED)]
+
+
+def _prepared(bench: Bench) -> list[int]:
+    children = Path(f"/proc/{bench.launcher.pid}/task/{bench.launcher.pid}/children").read_text().split()
+    assert children
+    return [int(child) for child in children]
 
 
 async def test_a_prepared_container_has_not_begun(bench: Bench) -> None:
