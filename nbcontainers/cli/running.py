@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nbcontainers.cli.face import Face
+from nbcontainers.client.attached import STDERR, Attached
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _FACTORS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -224,19 +225,14 @@ def run_attached(face: Face, container: str) -> int:
     api = face.client.api
     inspected = api.inspect_container(container)
     tty = inspected["Config"]["Tty"]
-    attached = face.client.another()
-    output = attached.api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=not tty)
+    attached = Attached(face.client, container, stdout=1, stderr=1)
     # Who asked for removal finds the container gone when the command returns, as with docker.
     ended = _Waiter(face, container, "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit")
     feeder = _Feeder(face, container) if face.stdin is not None else None
     try:
         api.start(container)
-        for piece in output:
-            out, err = (piece, None) if tty else piece
-            if out:
-                face.out(out)
-            if err:
-                face.err(err)
+        for stream, piece in attached.output(tty=tty):
+            (face.err if stream == STDERR else face.out)(piece)
         return ended.code()
     except KeyboardInterrupt:
         api.stop(container, timeout=2)
@@ -271,22 +267,18 @@ class _Feeder:
     """Sends the face's input to a container from a thread, and closes it there."""
 
     def __init__(self, face: Face, container: str) -> None:
-        self._client = face.client.another()
         self._data = face.stdin or b""
-        self._socket = self._client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
+        self._attached = Attached(face.client, container, stdin=1)
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
     def _send(self) -> None:
-        raw = getattr(self._socket, "_sock", self._socket)
         try:
-            raw.sendall(self._data)
-            raw.shutdown(1)
+            self._attached.send(self._data)
         except OSError:
             return  # the container has ended before it read everything
 
     def close(self) -> None:
         """Let go of the container's input."""
         self._thread.join(timeout=1)
-        self._socket.close()
-        self._client.close()
+        self._attached.close()

@@ -12,8 +12,6 @@ from nbcontainers.cli.running import Size
 from nbcontainers.errors import NotFound
 from tests.conftest import RecordingFace
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def test_run_passes_both_streams_on_and_returns_the_exit_code(face: RecordingFace) -> None:
     assert invoke(["run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"], face) == 3
