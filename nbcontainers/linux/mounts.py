@@ -223,12 +223,15 @@ def fsmount(fs_fd: int, attributes: int = 0) -> int:
     return syscall("fsmount", SYS_FSMOUNT, fs_fd, FSMOUNT_CLOEXEC, attributes)
 
 
-def mount_setattr(path: str, *, set_attributes: int, recursive: bool = False, dir_fd: int = AT_FDCWD) -> None:
+def mount_setattr(
+    path: str, *, set_attributes: int = 0, propagation: int = 0, recursive: bool = False, dir_fd: int = AT_FDCWD
+) -> None:
     """Set attributes of a mount, and of all mounts below it when ``recursive``, in one step.
 
     Args:
         path: The mount point; empty for the mount behind ``dir_fd``.
         set_attributes: ``MOUNT_ATTR_…`` constants, combined with ``|``.
+        propagation: ``MS_PRIVATE``, ``MS_SLAVE``, ``MS_SHARED``; 0 to leave it as it is.
         recursive: Whether mounts below change too.
         dir_fd: What the path is relative to.
 
@@ -237,7 +240,7 @@ def mount_setattr(path: str, *, set_attributes: int, recursive: bool = False, di
 
     Source: mount_setattr(2).
     """
-    attributes = _MOUNT_ATTR.pack(set_attributes, 0, 0, 0)
+    attributes = _MOUNT_ATTR.pack(set_attributes, 0, propagation, 0)
     flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
     arguments = (dir_fd, os.fsencode(path), flags, attributes, len(attributes))
     syscall("mount_setattr", SYS_MOUNT_SETATTR, *arguments, path=path)

@@ -261,6 +261,20 @@ def set_name(name: str) -> None:
     prctl(PR_SET_NAME, ctypes.addressof(buffer), "prctl(PR_SET_NAME)")
 
 
+def set_title(title: str) -> None:
+    """Show ``title`` in place of the calling process's arguments, cut to the room that these have.
+
+    Raises:
+        OSError: EACCES or ENOENT, ``/proc`` is not there.
+
+    Source: proc_pid_cmdline(5); proc_pid_stat(5), fields 48 and 49.
+    """
+    with open("/proc/self/stat", "rb") as file:
+        stat = file.read()
+    begin, end = (int(field) for field in stat[stat.rindex(b")") + 2 :].split()[45:47])
+    ctypes.memmove(begin, title.encode()[: end - begin - 1].ljust(end - begin, b"\0"), end - begin)
+
+
 def start_time_ticks(pid: int | str = "self") -> int:
     """Return when a process was started, in clock ticks since boot: with its id, this names it for good.
 

@@ -24,7 +24,8 @@ import time
 
 from nbcontainers.errors import Error, InvalidArgument
 from nbcontainers.linux import capabilities, mounts, namespaces, processes, seccomp
-from nbcontainers.runtime import protocol, rootfs, users
+from nbcontainers.runtime import protocol, reaping, rootfs, users
+from nbcontainers.runtime.defaults import DEVICES
 from nbcontainers.runtime.stage import MOUNTS, Stage
 
 TYPE_CHECKING = False
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from nbcontainers.linux.cgroups import Cgroup
     from nbcontainers.runtime.protocol import Socket
-    from nbcontainers.runtime.spec import Process, Request, Spec
+    from nbcontainers.runtime.spec import ConsoleSize, Process, Request, Shared, Spec
 
 NEW_ROOT, STAGE = "root", "stage"
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
@@ -135,7 +136,8 @@ def become(request: Request, fds: list[int], stdio: list[int], stage: Stage, cha
 
     Args:
         request: The container.
-        fds: The root file system, the network namespace if it has one of its own, the sources of bind mounts.
+        fds: The root file system, the network namespace if it has one of its own, the namespaces that it shares, the
+            sources of bind mounts.
         stdio: The pipes of standard input, output and error, for a container without a terminal.
         stage: What was mounted ahead.
         channel: Where the trace goes, and errors; from where the word comes that the program may run.
@@ -148,18 +150,21 @@ def become(request: Request, fds: list[int], stdio: list[int], stage: Stage, cha
     root_fd, *rest = fds
     _enter_network(request["network"], rest)
     trace.step("network namespace")
-    namespaces.unshare(namespaces.CLONE_NEWCGROUP)
-    namespaces.sethostname(spec["hostname"])
-    if spec["domainname"]:
-        namespaces.setdomainname(spec["domainname"])
+    shared = request.get("shared", [])
+    _join(shared, rest)
+    if "cgroup" not in shared:
+        namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+    if "uts" not in shared:
+        _name_host(spec)
     trace.step("host name and cgroup namespace")
     mounts.move_mount(root_fd, NEW_ROOT)
     os.chdir(NEW_ROOT)
     trace.step("attach the overlay")
-    _mount_all(root_fd, spec, rest, stage, trace)
+    fits = stage.fits(spec) and "ipc" not in shared  # its /dev/mqueue is that of the namespace it was born in
+    _mount_all(root_fd, spec, rest, stage if fits else None, trace)
     _set_sysctls(spec["linux"]["sysctl"])
     if request["tty"]:
-        stdio = [_open_terminal(channel)] * 3
+        stdio = [_open_terminal(channel, spec["process"].get("consoleSize"))] * 3
         trace.step("terminal")
     elif not request["openStdin"]:
         stdio[0] = os.open("dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -180,6 +185,24 @@ def _enter_network(network: str, fds: list[int]) -> None:
         raise InvalidArgument(f"unknown network '{network}': none, host and namespace are known")
 
 
+def _join(shared: list[Shared], fds: list[int]) -> None:
+    """Join namespaces of others in place of one's own; those of pids and of mounts are the shim's business.
+
+    Source: setns(2).
+    """
+    for kind in shared:
+        if kind not in ("pid", "mnt"):
+            fd = fds.pop(0)
+            namespaces.setns(fd, namespaces.KINDS[kind])
+            os.close(fd)
+
+
+def _name_host(spec: Spec) -> None:
+    namespaces.sethostname(spec["hostname"])
+    if spec["domainname"]:
+        namespaces.setdomainname(spec["domainname"])
+
+
 def _raise_loopback() -> None:
     """Bring the interface lo up; ``netdevice(7)``."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
@@ -188,12 +211,16 @@ def _raise_loopback() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
 
 
-def _mount_all(root_fd: int, spec: Spec, bind_fds: list[int], stage: Stage, trace: Trace) -> None:
-    """Mount everything that belongs into the root file system, the working directory."""
+def _mount_all(root_fd: int, spec: Spec, bind_fds: list[int], stage: Stage | None, trace: Trace) -> None:
+    """Mount everything that belongs into the root file system, the working directory.
+
+    ``stage`` is None for a container that wants something otherwise than it is there.
+    """
     for destination in ("/proc", "/dev", "/sys"):
         rootfs.refuse_link(destination)
     wanted, masked, readonly = spec["mounts"], spec["linux"]["maskedPaths"], spec["linux"]["readonlyPaths"]
-    if stage.fits(spec):
+    default, special = spec["linux"]["devices"][: len(DEVICES)], spec["linux"]["devices"][len(DEVICES) :]
+    if stage is not None:
         stage.move_to(root_fd)
         wanted = [mount for mount in wanted if mount not in MOUNTS]
         masked, readonly = stage.remaining(masked), stage.remaining(readonly)
@@ -204,12 +231,14 @@ def _mount_all(root_fd: int, spec: Spec, bind_fds: list[int], stage: Stage, trac
         rootfs.attach(root_fd, mount)
         trace.step(f"mount {mount['destination']}")
         if mount["destination"] == "/dev":
-            rootfs.make_devices(spec["linux"]["devices"])
+            rootfs.make_devices(default)
             trace.step("device nodes")
     of_dev = [mount for mount in wanted if mount["destination"].startswith("/dev/")]
     for mount in (*of_dev, *(mount for mount in wanted if mount not in first and mount not in of_dev)):
-        rootfs.attach(root_fd, mount, bind_fds.pop(0) if mount["type"] == "bind" else None)
+        rootfs.attach(root_fd, mount, bind_fds.pop(0) if mount["type"] in rootfs.OPENED_BY_SHIM else None)
         trace.step(f"mount {mount['destination']}")
+    for device in special:
+        rootfs.make_device(root_fd, device)
     for path in masked:
         rootfs.mask_path(path)
     for path in readonly:
@@ -217,12 +246,14 @@ def _mount_all(root_fd: int, spec: Spec, bind_fds: list[int], stage: Stage, trac
     trace.step("masked and read-only paths")
 
 
-def _open_terminal(channel: Socket) -> int:
+def _open_terminal(channel: Socket, size: ConsoleSize | None) -> int:
     """Make a terminal in the container's own devpts, hand its master to the shim, and return the slave."""
     master_fd = os.open("dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     number = array.array("i", [0])
     fcntl.ioctl(master_fd, termios.TIOCSPTLCK if hasattr(termios, "TIOCSPTLCK") else 0x40045431, number)
     fcntl.ioctl(master_fd, 0x80045430, number)  # TIOCGPTN, which termios does not name
+    if size is not None:
+        fcntl.ioctl(master_fd, termios.TIOCSWINSZ, struct.pack("HHHH", size["height"], size["width"], 0, 0))
     slave_fd = os.open(f"dev/pts/{number[0]}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     protocol.send(channel, protocol.encode({"pty": True}), [master_fd])
     os.close(master_fd)
@@ -267,6 +298,8 @@ def _run_program(request: Request, stdio: list[int], channel: Socket, trace: Tra
     trace.step("privileges")
     protocol.send(channel, protocol.encode({"trace": trace.steps}))
     protocol.receive(channel)  # the shim is ready to take what the program writes
+    if request.get("init"):
+        reaping.fork_program(process["args"], terminal=process["terminal"])
     processes.close_range(3, flags=processes.CLOSE_RANGE_CLOEXEC)
     _execute(process["args"], environment)
 
@@ -314,7 +347,10 @@ def _restrict(request: Request, identity: users.Identity) -> None:
     if process["noNewPrivileges"]:
         processes.set_no_new_privs()
     capabilities.drop_bounding(keep)
-    if request["spec"]["linux"]["seccomp"]:
+    linux = request["spec"]["linux"]
+    if "seccompProgram" in linux:
+        seccomp.load(bytes.fromhex(linux["seccompProgram"]))
+    elif linux["seccomp"]:
         seccomp.load(seccomp.default_program(frozenset(process["capabilities"])))
     processes.prctl(processes.PR_SET_KEEPCAPS, 1)
     os.setgroups(identity.groups)

@@ -15,8 +15,10 @@ import signal
 import socket
 import sys
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
+from nbcontainers.linux import mounts
 from nbcontainers.runtime import protocol
 from nbcontainers.runtime.cleanup import sweep_prepared
 from nbcontainers.runtime.client import ShimConnection, StartError, receive
@@ -57,17 +59,19 @@ class Launcher:
         program = _PROGRAM.format(parent=str(_PACKAGE_PARENT))
         arguments = [sys.executable, "-I", "-S", "-c", program, str(launchers.fileno()), self._cgroup_parent]
         null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        executable_fd = _read_only(sys.executable)
         try:
             os.set_inheritable(launchers.fileno(), True)
             # posix_spawn does not copy the engine's memory as fork would.
             self.pid = os.posix_spawn(
-                sys.executable,
+                f"/proc/self/fd/{executable_fd}",
                 arguments,
                 _launcher_environment(),
                 file_actions=[(os.POSIX_SPAWN_DUP2, null_fd, fd) for fd in (0, 1)],
                 setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
             )
         finally:
+            os.close(executable_fd)
             os.close(null_fd)
             launchers.close()
         ours.setblocking(False)
@@ -177,14 +181,17 @@ class Launcher:
         self._waiting.append(waiting)
         return await waiting
 
-    async def prepare(self, request: Request, *, network_namespace_fd: int | None = None) -> "Prepared":
+    async def prepare(
+        self, request: Request, *, network_namespace_fd: int | None = None, shared_fds: Iterable[int] = ()
+    ) -> "Prepared":
         """Give a shim a container: all but its program's execution.
 
         Args:
             request: The container.
             network_namespace_fd: Its network namespace, where the request says ``namespace``; it is taken over.
+            shared_fds: The namespaces that the request names as ``shared``, in its order; they are taken over.
         """
-        prepared = self._new(request, network_namespace_fd)
+        prepared = self._new(request, network_namespace_fd, shared_fds)
         try:
             prepared.hand_over(await self.take_shim())
         except BaseException:
@@ -198,20 +205,23 @@ class Launcher:
         prepared.hand_over(self._prepared.popleft())
         return prepared
 
-    def _new(self, request: Request, network_namespace_fd: int | None) -> "Prepared":
-        fds = [] if network_namespace_fd is None else [network_namespace_fd]
+    def _new(self, request: Request, network_namespace_fd: int | None, shared_fds: Iterable[int] = ()) -> "Prepared":
+        fds = [*([] if network_namespace_fd is None else [network_namespace_fd]), *shared_fds]
         return Prepared(self, protocol.encode(dict(request)), fds, request["directory"])
 
     def has_prepared(self) -> bool:
         """Say whether a shim waits for a container."""
         return bool(self._prepared)
 
-    async def launch(self, request: Request, *, network_namespace_fd: int | None = None) -> ShimConnection:
+    async def launch(
+        self, request: Request, *, network_namespace_fd: int | None = None, shared_fds: Iterable[int] = ()
+    ) -> ShimConnection:
         """Start a container.
 
         Args:
             request: The container.
             network_namespace_fd: Its network namespace, where the request says ``namespace``; it is taken over.
+            shared_fds: The namespaces that it shares; see ``prepare``.
 
         Returns:
             The running container.
@@ -219,7 +229,7 @@ class Launcher:
         Raises:
             StartError: It could not be started; nothing of it is left.
         """
-        prepared = await self.prepare(request, network_namespace_fd=network_namespace_fd)
+        prepared = await self.prepare(request, network_namespace_fd=network_namespace_fd, shared_fds=shared_fds)
         return await prepared.start()
 
 
@@ -307,6 +317,19 @@ class Prepared:
 def _send(channel: socket.socket, payload: bytes, fds: list[int]) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and may have said why
         protocol.send(channel, payload, fds)
+
+
+def _read_only(executable: str) -> int:
+    """Return a descriptor of an executable on a mount of its own, which nobody can write to.
+
+    Every process that the launcher forks is known by this file, ``/proc/PID/exe``, among them the init of a container:
+    whoever finds a way to open it there is not on the host's file system.
+
+    Source: open_tree(2), proc_pid_exe(5).
+    """
+    fd = mounts.open_tree(executable)
+    mounts.mount_setattr("", set_attributes=mounts.MOUNT_ATTR_RDONLY, dir_fd=fd)
+    return fd
 
 
 def _launcher_environment() -> dict[str, str]:

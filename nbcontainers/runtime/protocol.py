@@ -6,9 +6,10 @@ descriptor is then the last one.
 
     engine → launcher    {"urgent": …}: make a shim, because one is wanted or in case one will be
     launcher → engine    a shim's socket, the other end of which is with the shim
-    engine → shim        a Request; descriptor: the network namespace if any
+    engine → shim        a Request; descriptors: the network namespace if any, those of ``shared``
     engine → shim        {"op": "go"}: execute the program
-    shim → init          the same Request; descriptors: the root file system, network namespace, sources of binds
+    shim → init          the same Request; descriptors: the root file system, network namespace, others to join,
+                         sources of binds
     init → shim          {"entered": true}: it is in its control group
     init → shim          {"pty": true} + its descriptor, {"trace": [...]}, {"error": …, "code": …}; end of file at exec
     shim → init          {"go": true}: what the program writes will be logged

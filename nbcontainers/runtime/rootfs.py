@@ -14,12 +14,14 @@ import os
 import stat
 
 from nbcontainers.errors import InvalidArgument
-from nbcontainers.linux import mounts, overlay
+from nbcontainers.linux import mounts, namespaces, overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbcontainers.runtime.spec import LinuxDevice, Mount, Rootfs
 
+OPENED_BY_SHIM = ("bind", "shared")
+"""The types of mounts that come to the container's init as descriptors, in the order of the specification."""
 HOST_HIDDEN = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/run", "/var/tmp")
 
 _FLAGS = {
@@ -35,7 +37,10 @@ _ATTRIBUTES = {
     "nodev": mounts.MOUNT_ATTR_NODEV,
     "noexec": mounts.MOUNT_ATTR_NOEXEC,
 }
-_BIND_OPTIONS = ("bind", "rbind", "rw", "suid", "dev", "exec", "private", "rprivate")
+_BIND_OPTIONS = ("bind", "rbind", "rw", "suid", "dev", "exec")
+_PROPAGATIONS = {"private": mounts.MS_PRIVATE, "slave": mounts.MS_SLAVE, "shared": 0}
+"""A copy of a shared mount is its peer from the start, so that ``shared`` has nothing to change."""
+_RECURSIVE = 0x8000  # AT_RECURSIVE
 _DEVICE_LINKS = (
     ("/proc/self/fd", "dev/fd"),
     ("/proc/self/fd/0", "dev/stdin"),
@@ -120,22 +125,69 @@ def _mask(mask_fd: int, path: str) -> None:
 def open_bind(mount: Mount) -> int:
     """Return a descriptor of a bind mount's source, detached, with its options set.
 
+    What is mounted on the host later does not show in the container, unless an option says so: ``rslave`` passes
+    mounts on to the container, ``rshared`` in both directions.
+
     Raises:
         SyscallError: ENOENT when there is no such source.
+        InvalidArgument: An option is unknown.
 
-    Source: open_tree(2), mount_setattr(2).
+    Source: open_tree(2), mount_setattr(2), mount_namespaces(7) § Shared subtrees.
     """
-    recursive = "rbind" in mount["options"]
-    fd = mounts.open_tree(mount["source"], mounts.OPEN_TREE_CLONE | (0x8000 if recursive else 0))
-    attributes = 0
+    top = everywhere = 0
+    propagation = "rprivate"
     for option in mount["options"]:
-        if option not in _ATTRIBUTES and option not in _BIND_OPTIONS:
-            os.close(fd)
+        if option.removeprefix("r") in _PROPAGATIONS:
+            propagation = option
+        elif option == "rro":
+            everywhere = mounts.MOUNT_ATTR_RDONLY
+        elif option in _ATTRIBUTES or option in _BIND_OPTIONS:
+            top |= _ATTRIBUTES.get(option, 0)
+        else:
             raise InvalidArgument(f"unknown option '{option}' of the bind mount at '{mount['destination']}'")
-        attributes |= _ATTRIBUTES.get(option, 0)
-    if attributes:
-        mounts.mount_setattr("", set_attributes=attributes, recursive=recursive, dir_fd=fd)
+    kind, deep = _PROPAGATIONS[propagation.removeprefix("r")], propagation.startswith("r")
+    recursive = _RECURSIVE if "rbind" in mount["options"] else 0
+    fd = mounts.open_tree(mount["source"], mounts.OPEN_TREE_CLONE | recursive)
+    try:
+        if top or (kind and not deep):
+            mounts.mount_setattr("", set_attributes=top, propagation=0 if deep else kind, dir_fd=fd)
+        if everywhere or (kind and deep):
+            mounts.mount_setattr(
+                "", set_attributes=everywhere, propagation=kind if deep else 0, recursive=True, dir_fd=fd
+            )
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
+
+
+def open_shared(mount: Mount, namespace_fd: int) -> int:
+    """Return a descriptor of a mount of another container's, detached: both see the same files from then on.
+
+    A mount can be copied only by who is in its namespace, so the caller is there for a moment.
+
+    Args:
+        mount: Its source is a path in that container.
+        namespace_fd: The mount namespace of that container.
+
+    Raises:
+        SyscallError: ENOENT when nothing is there.
+
+    Source: setns(2) § Mount namespaces, open_tree(2).
+    """
+    here_fd = namespaces.open_namespace("mnt")
+    root_fd = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        namespaces.setns(namespace_fd, namespaces.CLONE_NEWNS)
+        try:
+            return mounts.open_tree(mount["source"])
+        finally:
+            namespaces.setns(here_fd, namespaces.CLONE_NEWNS)
+            os.fchdir(root_fd)
+            os.chroot(".")  # setns has made the caller's root that of the namespace, which may be another
+    finally:
+        os.close(here_fd)
+        os.close(root_fd)
 
 
 def attach(root_fd: int, mount: Mount, source_fd: int | None = None) -> None:
@@ -250,23 +302,50 @@ def open_target(root_fd: int, path: str, *, directory: bool) -> int:
 
 
 def make_devices(devices: list[LinuxDevice]) -> None:
-    """Make device nodes and the usual links below ``dev`` in the working directory.
+    """Make the default device nodes and the usual links below ``dev`` in the working directory.
 
     Raises:
         OSError: EPERM without CAP_MKNOD.
 
     Source: OCI runtime-spec, config-linux.md § Default Devices.
     """
-    previous = os.umask(0)
-    try:
-        for device in devices:
-            kind = stat.S_IFCHR if device["type"] == "c" else stat.S_IFBLK
-            number = os.makedev(device["major"], device["minor"])
-            os.mknod(device["path"].lstrip("/"), kind | device["fileMode"], number)
-    finally:
-        os.umask(previous)
+    for device in devices:
+        _make_node(device, device["path"].lstrip("/"), None)
     for target, link in _DEVICE_LINKS:
         os.symlink(target, link)
+
+
+def make_device(root_fd: int, device: LinuxDevice) -> None:
+    """Make a device node anywhere in a container; what its image has at that place stays.
+
+    Args:
+        root_fd: The root file system, attached.
+        device: What and where.
+
+    Raises:
+        OSError: EPERM without CAP_MKNOD; see ``open_target`` for the directories on the way.
+
+    Source: OCI runtime-spec, config-linux.md § Devices.
+    """
+    directory, _, name = device["path"].rpartition("/")
+    directory_fd = open_target(root_fd, directory or "/", directory=True)
+    try:
+        _make_node(device, name, directory_fd)
+    except FileExistsError:
+        return
+    finally:
+        os.close(directory_fd)
+
+
+def _make_node(device: LinuxDevice, path: str, dir_fd: int | None) -> None:
+    kind = stat.S_IFCHR if device["type"] == "c" else stat.S_IFBLK
+    previous = os.umask(0)
+    try:
+        os.mknod(path, kind | device["fileMode"], os.makedev(device["major"], device["minor"]), dir_fd=dir_fd)
+    finally:
+        os.umask(previous)
+    if device.get("uid") or device.get("gid"):
+        os.chown(path, device.get("uid", 0), device.get("gid", 0), dir_fd=dir_fd, follow_symlinks=False)
 
 
 def mask_path(path: str) -> None:

@@ -9,6 +9,15 @@ five things: writes the log, answers the engine, waits for the end, leaves the e
 What may be assumed of it: the engine or the launcher may die at any moment, and the container runs on, is logged,
 and its exit status is found in ``exit.json``. When the shim itself is killed, the kernel kills the container
 (``PR_SET_PDEATHSIG``).
+
+A container can share namespaces with another one or with the host. Most kinds are joined late, by the child itself
+(``setns(2)`` in ``init``): it leaves the one it was born in. Not so that of process ids, for a process is known by its
+numbers from its birth to its end: ``setns`` only says where the caller's *later children* are born. So the shim joins,
+dismisses the prepared child, and bears another one straight into the namespace, without one of its own
+(``_bear_another``); no third process stands between them, and the shim, whose own numbers have not changed, waits for
+it as ever. The same is done for a control group with another parent on version 1, where groups cannot move.
+With a namespace of its own, a container's processes end with its first one, by the kernel's hand; where they are
+others' neighbours, the shim kills what is left in the control group.
 """
 
 from __future__ import annotations
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 
     from nbcontainers.linux.cgroups import Cgroup, Driver
     from nbcontainers.runtime.protocol import Socket
-    from nbcontainers.runtime.spec import LinuxDeviceCgroup, Request
+    from nbcontainers.runtime.spec import LinuxDeviceCgroup, Request, Shared
 
 SOCKET_NAME = "shim.sock"
 EXIT_NAME = "exit.json"
@@ -100,7 +109,9 @@ class Shim:
     def __init__(self, driver: Driver, cgroup_parent: str, nice: int) -> None:
         self._driver = driver
         self._nice = nice
+        self._cgroup_parent = cgroup_parent
         self._group: Cgroup | None = None
+        self._namespaces = _NEW_NAMESPACES
         self.pid = self._pidfd = self._directory_fd = -1
         self._init: Socket
         self._started: dict[str, object] = {}
@@ -111,10 +122,14 @@ class Shim:
             self._bear(-1)
             protocol.receive(self._init)  # it has entered the group, which may be renamed from now on
 
+    @property
+    def _shares_pids(self) -> bool:
+        return not self._namespaces & namespaces.CLONE_NEWPID
+
     def _bear(self, cgroup_fd: int) -> None:
         """Start the child that will be the container's init."""
         self._init, childs_end = protocol.pair()
-        self.pid, self._pidfd = processes.clone(_NEW_NAMESPACES, cgroup_fd)
+        self.pid, self._pidfd = processes.clone(self._namespaces, cgroup_fd)
         if self.pid == 0:
             processes.keep_only([0, 1, 2, childs_end.fileno(), *self._stdio.childs_fds])
             group = self._group if self._driver.version == 1 else None
@@ -124,11 +139,15 @@ class Shim:
         # they go with this shim instead, when the end of the container was reported long since.
         self._mount_namespace_fd = namespaces.open_namespace("mnt", self.pid)
 
-    def abandon(self) -> None:
-        """Undo what was prepared."""
+    def _dismiss(self) -> None:
+        """End the child."""
         if self._pidfd >= 0:
             processes.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             processes.wait_pidfd(self._pidfd)
+
+    def abandon(self) -> None:
+        """Undo what was prepared."""
+        self._dismiss()
         if self._group is not None:
             try:
                 self._group.remove()
@@ -140,7 +159,7 @@ class Shim:
 
         Args:
             payload: The request.
-            fds: The network namespace, if it has one of its own that was prepared.
+            fds: The network namespace, if it has one that was prepared, and the namespaces that it shares.
             report: The engine's end.
 
         Raises:
@@ -150,6 +169,8 @@ class Shim:
         processes.renice(self._nice)
         try:
             request: Request = json.loads(payload)
+            if request.get("shared") or _parent(request) != self._cgroup_parent:
+                fds = self._make_fit(request, fds)
             # Before the child gets to know its program: no instruction of it runs without its limits.
             if self._driver.version == 1 and self._group is not None:
                 self._group.apply(request["spec"]["linux"]["resources"])
@@ -175,10 +196,48 @@ class Shim:
         except OSError:
             pass  # the engine was killed meanwhile: the next one finds the container by its socket
 
+    def _make_fit(self, request: Request, fds: list[int]) -> list[int]:
+        """Do for a container with shared namespaces, or with a control group elsewhere, what cannot be done later.
+
+        Returns:
+            The descriptors without those that were used up here.
+        """
+        shared: list[Shared] = request.get("shared", [])
+        own = len(fds) - len(shared)
+        joined = dict(zip(shared, fds[own:], strict=True))
+        elsewhere = _parent(request) != self._cgroup_parent
+        if "pid" in joined:
+            fd = joined.pop("pid")
+            namespaces.setns(fd, namespaces.CLONE_NEWPID)
+            os.close(fd)
+            self._namespaces &= ~namespaces.CLONE_NEWPID
+        self._donor_fd = joined.pop("mnt", -1)
+        if self._driver.version == 1 and (self._shares_pids or elsewhere):
+            self._bear_another(request["spec"]["linux"]["cgroupsPath"] if elsewhere else "")
+        return [*fds[:own], *joined.values()]
+
+    def _bear_another(self, cgroup_path: str) -> None:
+        """Put another child in the place of the prepared one, in another control group where one is named."""
+        self._dismiss()
+        self._init.close()
+        for fd in (self._pidfd, self._mount_namespace_fd):
+            os.close(fd)
+        self._pidfd = -1
+        if cgroup_path and self._group is not None:
+            self._group.remove()
+            self._clear(cgroup_path)
+            self._group = self._driver.create(cgroup_path, {"devices": _device_rules()})
+        self._bear(-1)
+        protocol.receive(self._init)
+
     def _hand_over(self, request: Request, payload: bytes, network_fds: list[int]) -> None:
         """Open what the child needs of the host, and give it all that."""
         self._root_fd = rootfs.open_rootfs(request["rootfs"])
-        bind_fds = [rootfs.open_bind(mount) for mount in request["spec"]["mounts"] if mount["type"] == "bind"]
+        bind_fds = [
+            rootfs.open_bind(mount) if mount["type"] == "bind" else rootfs.open_shared(mount, self._donor_fd)
+            for mount in request["spec"]["mounts"]
+            if mount["type"] in rootfs.OPENED_BY_SHIM
+        ]
         if self._driver.version == 2:
             _do_without_device_rules(request, self._root_fd)
             payload = protocol.encode(dict(request))
@@ -212,12 +271,17 @@ class Shim:
         self._listen()
 
     def _name_group(self, group: Cgroup, path: str) -> None:
-        """Give the prepared group its final name, which a shim that was killed may have left to nobody."""
+        """Give the prepared group its final name."""
+        if group.path != path:
+            self._clear(path)
+            group.rename(path)
+
+    def _clear(self, path: str) -> None:
+        """Remove a group that a shim which was killed may have left to nobody."""
         left = self._driver.open(path)
         if any(os.path.isdir(directory) for directory in left.directories()):
             left.kill()
             left.remove()
-        group.rename(path)
 
     def _await_word(self, report: Socket) -> None:
         """Wait until the engine wants the program executed."""
@@ -338,6 +402,8 @@ class Shim:
         """Record and report the end; what takes long comes after."""
         code = processes.wait_pidfd(self._pidfd)
         finished_ns = time.time_ns()
+        if self._shares_pids and self._group is not None:
+            self._group.kill()
         for fd in list(self._stdio.outputs):
             self._drain(fd)
         try:
@@ -375,13 +441,19 @@ def _device_rules() -> list[LinuxDeviceCgroup]:
     return rules
 
 
+def _parent(request: Request) -> str:
+    return request["spec"]["linux"]["cgroupsPath"].rpartition("/")[0]
+
+
 def _do_without_device_rules(request: Request, root_fd: int) -> None:
     """Keep a container from the host's devices where no controller does (version 2).
 
-    It cannot make device nodes, and those that its image has cannot be opened.
+    It cannot make device nodes, and those that its image has cannot be opened; unless it may use all devices.
 
     Source: capabilities(7) § CAP_MKNOD, mount_setattr(2) § MOUNT_ATTR_NODEV.
     """
+    if {"allow": True} in request["spec"]["linux"]["resources"].get("devices", ()):
+        return
     process = request["spec"]["process"]
     process["capabilities"] = [name for name in process["capabilities"] if name != "CAP_MKNOD"]
     mounts.mount_setattr("", set_attributes=mounts.MOUNT_ATTR_NODEV, dir_fd=root_fd)

@@ -24,6 +24,13 @@ class Rlimit(TypedDict):
     hard: int
 
 
+class ConsoleSize(TypedDict):
+    """The size of a terminal, in characters."""
+
+    height: int
+    width: int
+
+
 class Process(TypedDict):
     """OCI runtime-spec, config.md § Process."""
 
@@ -32,6 +39,7 @@ class Process(TypedDict):
     cwd: str
     user: User
     terminal: bool
+    consoleSize: NotRequired[ConsoleSize]
     capabilities: list[str]
     rlimits: list[Rlimit]
     noNewPrivileges: bool
@@ -39,7 +47,10 @@ class Process(TypedDict):
 
 
 class Mount(TypedDict):
-    """OCI runtime-spec, config.md § Mounts. ``type`` is ``bind`` for bind mounts."""
+    """OCI runtime-spec, config.md § Mounts.
+
+    ``type`` is ``bind`` for bind mounts, and ``shared`` for a mount of the container whose ipc namespace is shared.
+    """
 
     destination: str
     type: str
@@ -55,6 +66,8 @@ class LinuxDevice(TypedDict):
     major: int
     minor: int
     fileMode: int
+    uid: NotRequired[int]
+    gid: NotRequired[int]
 
 
 class LinuxMemory(TypedDict, total=False):
@@ -63,6 +76,7 @@ class LinuxMemory(TypedDict, total=False):
     limit: int
     swap: int
     reservation: int
+    swappiness: int
     disableOOMKiller: bool
 
 
@@ -74,6 +88,8 @@ class LinuxCPU(TypedDict, total=False):
     period: int
     cpus: str
     mems: str
+    realtimePeriod: int
+    realtimeRuntime: int
 
 
 class LinuxPids(TypedDict):
@@ -90,10 +106,19 @@ class LinuxThrottleDevice(TypedDict):
     rate: int
 
 
+class LinuxWeightDevice(TypedDict):
+    """A weight for one block device."""
+
+    major: int
+    minor: int
+    weight: int
+
+
 class LinuxBlockIO(TypedDict, total=False):
     """OCI runtime-spec, config-linux.md § Block IO."""
 
     weight: int
+    weightDevice: list[LinuxWeightDevice]
     throttleReadBpsDevice: list[LinuxThrottleDevice]
     throttleWriteBpsDevice: list[LinuxThrottleDevice]
     throttleReadIOPSDevice: list[LinuxThrottleDevice]
@@ -121,7 +146,11 @@ class LinuxResources(TypedDict, total=False):
 
 
 class Linux(TypedDict):
-    """OCI runtime-spec, config-linux.md."""
+    """OCI runtime-spec, config-linux.md.
+
+    ``seccomp`` says whether the default filter applies, unless ``seccompProgram`` holds another one, compiled to the
+    kernel's instructions, in hexadecimal digits.
+    """
 
     cgroupsPath: str
     resources: LinuxResources
@@ -130,6 +159,7 @@ class Linux(TypedDict):
     maskedPaths: list[str]
     readonlyPaths: list[str]
     seccomp: bool
+    seccompProgram: NotRequired[str]
 
 
 class Root(TypedDict):
@@ -139,7 +169,7 @@ class Root(TypedDict):
 
 
 class Spec(TypedDict):
-    """OCI runtime-spec, config.md; ``linux.seccomp`` only says whether the default filter applies."""
+    """OCI runtime-spec, config.md."""
 
     hostname: str
     domainname: str
@@ -167,8 +197,26 @@ class Rootfs(TypedDict):
     volatile: bool
 
 
+Shared = Literal["pid", "ipc", "uts", "cgroup", "mnt"]
+
+
 class Request(TypedDict):
-    """What the engine passes to a shim: one container."""
+    """What the engine passes to a shim: one container.
+
+    Attributes:
+        id: The container's id.
+        directory: Where its log, its socket and its exit status go.
+        spec: What it is.
+        rootfs: Its root file system.
+        tty: It gets a terminal.
+        openStdin: It gets a standard input.
+        logMaxBytes: The size of a file of its log.
+        logMaxFiles: How many there may be.
+        network: ``namespace``: the descriptor of one is sent along.
+        shared: The namespaces that are not the container's own, of each a descriptor is sent along, in this order.
+            ``mnt`` is that of the container whose mounts of type ``shared`` are wanted.
+        init: An init process of ours runs the program (see ``reaping``).
+    """
 
     id: str
     directory: str
@@ -179,3 +227,5 @@ class Request(TypedDict):
     logMaxBytes: int
     logMaxFiles: int
     network: Literal["none", "host", "namespace"]
+    shared: NotRequired[list[Shared]]
+    init: NotRequired[bool]

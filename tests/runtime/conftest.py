@@ -12,12 +12,12 @@ from typing import Literal
 
 import pytest
 
-from nbcontainers.linux import cgroups
+from nbcontainers.linux import cgroups, namespaces
 from nbcontainers.runtime.client import ExitStatus, ShimConnection
 from nbcontainers.runtime.defaults import default_spec
 from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import END, Reader
-from nbcontainers.runtime.spec import Request, Rootfs, Spec
+from nbcontainers.runtime.spec import Request, Rootfs, Shared, Spec
 from tests.busybox import root_file_system
 
 SECONDS = 20
@@ -58,14 +58,17 @@ class Bench:
             logMaxBytes=1 << 20, logMaxFiles=2, network=kind,
         )  # fmt: skip
 
-    async def launch(self, request: Request) -> ShimConnection:
-        connection = await asyncio.wait_for(self.launcher.launch(request), SECONDS)
+    async def launch(self, request: Request, shared: dict[Shared, int] | None = None) -> ShimConnection:
+        """Start a container; ``shared``: the kinds of namespaces that it shares, and with which process."""
+        request["shared"] = list(shared or ())
+        fds = [namespaces.open_namespace(kind, pid) for kind, pid in (shared or {}).items()]
+        connection = await asyncio.wait_for(self.launcher.launch(request, shared_fds=fds), SECONDS)
         self.connections.append(connection)
         return connection
 
-    async def run(self, request: Request) -> tuple[ExitStatus, bytes]:
+    async def run(self, request: Request, shared: dict[Shared, int] | None = None) -> tuple[ExitStatus, bytes]:
         """Run a container to its end; returns its status and all it has written."""
-        connection = await self.launch(request)
+        connection = await self.launch(request, shared)
         status = await asyncio.wait_for(connection.wait(), SECONDS)
         assert status is not None
         return status, output(request)
@@ -121,5 +124,5 @@ async def bench(image: Path) -> AsyncIterator[Bench]:
 def _remove_groups(cgroup_parent: str) -> None:
     driver = cgroups.detect()
     for name in driver.children(cgroup_parent):
-        driver.open(f"{cgroup_parent}/{name}").remove()
+        _remove_groups(f"{cgroup_parent}/{name}")
     driver.open(cgroup_parent).remove()
