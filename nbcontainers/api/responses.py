@@ -1,5 +1,6 @@
 """What goes back: JSON at once, or a stream in chunks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -44,9 +45,11 @@ def message(status: int, text: str) -> web.Response:
     return empty(304) if status == 304 else json({"message": text}, status)
 
 
-async def stream(call: Call, content_type: str, status: int = 200) -> web.StreamResponse:
+async def stream(
+    call: Call, content_type: str, status: int = 200, *, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
     """Begin a chunked response; its headers are sent before this returns."""
-    response = web.StreamResponse(status=status, headers={**HEADERS, "Content-Type": content_type})
+    response = web.StreamResponse(status=status, headers={**HEADERS, "Content-Type": content_type, **(headers or {})})
     response.enable_chunked_encoding()
     call.request[STREAMING] = True
     await response.prepare(call.request)

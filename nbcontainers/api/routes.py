@@ -1,6 +1,7 @@
 """All endpoints, in the order in which they are tried."""
 
 from nbcontainers.api import (
+    archive,
     attach,
     builds,
     containers,
@@ -15,7 +16,7 @@ from nbcontainers.api import (
 )
 from nbcontainers.api.routing import Route
 
-_ROOMS = (system, containers, logs, attach, stats, images, builds, networks, volumes, extensions, unsupported)
+_ROOMS = (system, containers, archive, logs, attach, stats, images, builds, networks, volumes, extensions, unsupported)
 
 
 def routes() -> list[Route]:

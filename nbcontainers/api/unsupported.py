@@ -15,13 +15,8 @@ _PLUGINS = "plugins are not supported"
 
 # method, path, what is not supported
 ENDPOINTS: tuple[tuple[str, str, str], ...] = (
-    ("GET", "/containers/{id}/changes", "listing changed files comes later"),
-    ("GET", "/containers/{id}/export", "exporting a container comes later"),
     ("POST", "/containers/{id}/update", "updating a container comes later"),
     ("GET", "/containers/{id}/attach/ws", "attaching by web socket is not supported, use attach"),
-    ("HEAD", "/containers/{id}/archive", "copying from a container comes later"),
-    ("GET", "/containers/{id}/archive", "copying from a container comes later"),
-    ("PUT", "/containers/{id}/archive", "copying into a container comes later"),
     ("POST", "/containers/prune", "pruning containers comes later"),
     ("POST", "/containers/{id}/exec", "exec comes later"),
     ("POST", "/exec/{id}/start", "exec comes later"),
@@ -36,7 +31,6 @@ ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("GET", "/images/{name:.+}/get", "saving images comes later"),
     ("POST", "/images/{name:.+}/push", "pushing comes later"),
     ("POST", "/auth", "logging in to a registry comes later"),
-    ("POST", "/commit", "committing a container comes later, use a Dockerfile"),
     ("GET", "/system/df", "disk usage comes later"),
     ("POST", "/volumes/prune", "pruning volumes comes later"),
     ("PUT", "/volumes/{name}", "cluster volumes are not supported"),

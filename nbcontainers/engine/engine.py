@@ -12,8 +12,10 @@ from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions
 from nbcontainers.build.running import Runner
 from nbcontainers.engine import creation, limits, recovery
+from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.doctor import swap_limit
 from nbcontainers.engine.events import Events
+from nbcontainers.engine.filesystems import Filesystems
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, HostConfig
@@ -22,6 +24,7 @@ from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.images import Image, Images, Removals, Snapshots
+from nbcontainers.images.references import check_new
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
 from nbcontainers.runtime.cleanup import Cleanup
@@ -103,6 +106,8 @@ class Engine:
             cleanup=self.cleanup,
             specification=self.specification,
         )
+        self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots)
+        self.commits = Commits(self.lifecycle, self.images)
         await recovery.resume(self.lifecycle, containers, found)
 
     async def close(self) -> None:
@@ -267,6 +272,10 @@ class Engine:
         """Return where a container's output is written, whether or not it may be read back as a log."""
         return str(self.specification.directory(container.id))
 
+    def tell(self, container: Container, action: str) -> None:
+        """Emit an event of a container that no change of state stands behind."""
+        self.lifecycle.tell(container, action)
+
     # Images.
 
     async def build(self, context: Path, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
@@ -274,6 +283,17 @@ class Engine:
         async with contextlib.aclosing(self.builder.build(context, options)) as events:
             async for event in events:
                 yield event
+
+    async def commit(self, name: str, asked: Asked) -> Image:
+        """Make an image of a container; see ``Commits.commit``."""
+        container = self.container(name)
+        if asked.reference:
+            check_new(asked.reference)
+        image = await self.commits.commit(container, asked)
+        if asked.reference:
+            self.tag_image(image.id, asked.reference)
+        self.lifecycle.tell(container, "commit", comment=asked.comment, imageID=image.id, imageRef=asked.reference)
+        return self.images.get(image.id)
 
     async def import_image(self, stream: BinaryIO, *, changes: list[str], message: str, reference: str) -> Image:
         """Make an image of a root file system's tar archive."""

@@ -14,7 +14,7 @@ import contextlib
 import os
 import signal as signals
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -185,9 +185,32 @@ class Lifecycle:
         """Undo what was prepared for a start that has not come."""
         if anticipated := self._anticipated.pop(container.id, None):
             anticipated.take().close()
-            self._networks.release(container.id)
-            self._remove_cgroup(container)
-            self._launcher.refill()
+            self._undo_anticipated(container)
+
+    def _undo_anticipated(self, container: Container) -> None:
+        self._networks.release(container.id)
+        self._remove_cgroup(container)
+        self._launcher.refill()
+
+    @contextlib.asynccontextmanager
+    async def held(self, container: Container) -> AsyncIterator["Held"]:
+        """Keep a container from being started, ended or removed, until it is released or to the end.
+
+        Nothing has its file system mounted meanwhile, unless it runs.
+
+        Raises:
+            errors.NoSuchContainer: It is no more.
+        """
+        lock = self._lock(container)
+        await lock.acquire()
+        held = Held(lock)
+        try:
+            if anticipated := self._anticipated.pop(container.id, None):
+                await anticipated.take().give_up()
+                self._undo_anticipated(container)
+            yield held
+        finally:
+            held.release()
 
     async def _start_failed(self, container: Container, error: BaseException) -> None:
         """Give back what the start had taken; the container is as before but for the error it now shows."""
@@ -464,9 +487,9 @@ class Lifecycle:
         facts = {**container.config.labels, "image": container.config.image, "name": container.name, **attributes}
         self._events.emit("container", action, container.id, facts)
 
-    def tell(self, container: Container, action: str) -> None:
+    def tell(self, container: Container, action: str, **attributes: str) -> None:
         """Emit an event that no change of state stands behind: create, attach, resize."""
-        self._tell(container, action)
+        self._tell(container, action, **attributes)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -484,6 +507,21 @@ class Lifecycle:
             live.connection.close()
             live.cgroup.close()
         self._live.clear()
+
+
+class Held:
+    """A container's lock, which is held."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock: asyncio.Lock | None = lock
+
+    def release(self) -> None:
+        """Let the container go its way; a second time does nothing."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 class _Live:

@@ -131,7 +131,7 @@ class Specification:
         linux["sysctl"] = dict(host_config.sysctls)
         linux["seccomp"] = not host_config.seccomp_unconfined
         own = [_bind(source, path, read_only=False) for path, source in own_files.items()]
-        of_user = [_mount(mount) for mount in container.mounts]
+        of_user = [mount_of(mount) for mount in container.mounts]
         replaced = {mount["destination"] for mount in of_user}
         defaults = [
             mount for mount in default_mounts(host_config.shm_size_bytes) if mount["destination"] not in replaced
@@ -146,7 +146,7 @@ def _bind(source: str, destination: str, *, read_only: bool) -> Mount:
     return {"destination": destination, "type": "bind", "source": source, "options": options}
 
 
-def _mount(mount: MountPoint) -> Mount:
+def mount_of(mount: MountPoint) -> Mount:
     """Turn a resolved mount of a container into one of its specification."""
     if mount.kind != "tmpfs":
         return _bind(mount.source, mount.destination, read_only=mount.read_only)

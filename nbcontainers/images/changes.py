@@ -99,10 +99,15 @@ def _set_stop_signal(defaults: ContainerDefaults, text: str) -> None:
     defaults.stop_signal = text
 
 
+def _set_on_build(defaults: ContainerDefaults, text: str) -> None:
+    defaults.on_build = [*(defaults.on_build or []), text]
+
+
 _CHANGES: dict[str, Callable[[ContainerDefaults, str], None]] = {
     "CMD": _set_cmd,
     "ENTRYPOINT": _set_entrypoint,
     "ENV": _set_env,
+    "ONBUILD": _set_on_build,
     "EXPOSE": _set_ports,
     "LABEL": _set_labels,
     "STOPSIGNAL": _set_stop_signal,

@@ -25,7 +25,7 @@ OVERLAY_XATTR = "trusted.overlay."
 _COPY_BYTES = 1 << 20
 _ZEROS = bytes(1 << 16)
 _VANISHED = frozenset((errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO))
-Skip = Callable[[int, str, os.stat_result], bool]
+Enter = Callable[[os.stat_result], bool]
 
 
 class Sink(Protocol):
@@ -130,36 +130,36 @@ class Packer:
         self._layer = layer
         self._links: dict[tuple[int, int], str] = {}
 
-    def add_tree(self, root_fd: int, directory: str, name: str, skip: Skip | None = None) -> None:
+    def add_tree(self, root_fd: int, directory: str, name: str, enter: Enter | None = None) -> None:
         """Write all that is below a directory, not the directory itself; what vanishes meanwhile is left out.
 
         Args:
             root_fd: What the path is relative to.
             directory: The directory, by a path without links.
             name: What it is called in the archive: the beginning of its members' names.
-            skip: Says of what is found (in which directory, its name, its status) that it is not to be in the archive.
+            enter: Says of a directory's status whether what it has is to be in the archive as well; by default it is.
         """
         pending = [(directory, name)]
         while pending:
             directory, name = pending.pop()
             try:
                 with files.opened(root_fd, directory) as fd:
-                    found = self._add_entries(fd, name, skip)
+                    found = self._add_entries(fd, name, enter)
             except OSError as error:
                 if error.errno in _VANISHED:
                     continue
                 raise
             pending += [(f"{directory}/{entry}", f"{name}{entry}/") for entry in reversed(found)]
 
-    def _add_entries(self, fd: int, prefix: str, skip: Skip | None) -> list[str]:
-        """Write a directory's entries; return those that are directories themselves."""
+    def _add_entries(self, fd: int, prefix: str, enter: Enter | None) -> list[str]:
+        """Write a directory's entries; return those that are directories to go on with."""
         directories = []
         for entry in sorted(os.listdir(fd)):
             try:
                 status = os.lstat(entry, dir_fd=fd)
             except FileNotFoundError:
                 continue
-            if (skip is None or not skip(fd, entry, status)) and self.add(fd, entry, f"{prefix}{entry}", status):
+            if self.add(fd, entry, f"{prefix}{entry}", status) and (enter is None or enter(status)):
                 directories.append(entry)
         return directories
 

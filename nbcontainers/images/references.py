@@ -7,6 +7,7 @@ import re
 
 from nbcontainers import errors
 
+HOST = "host"
 DEFAULT_TAG = "latest"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
@@ -38,3 +39,18 @@ def normalize(reference: str) -> str:
     if match["digest"] and not match["tag"]:
         return f"{name}@{match['digest']}"
     return f"{name}:{match['tag'] or DEFAULT_TAG}"
+
+
+def check_new(reference: str) -> str:
+    """Return in full a reference that an image may be given.
+
+    Raises:
+        errors.InvalidReference: It is none.
+        errors.Conflict: It is ``host``'s.
+    """
+    full = normalize(reference)
+    if full.partition(":")[0] == HOST:
+        raise errors.Conflict("the name 'host' stands for this machine's own file system: choose another")
+    if "@" in full:
+        raise errors.InvalidReference(f"cannot tag by digest: '{reference}'")
+    return full

@@ -151,6 +151,29 @@ class Snapshots:
                 name = None if name == HOST_SNAPSHOT else self._parents[name]
         return chain
 
+    def parent(self, key: str) -> str | None:
+        """Return what an active snapshot stands on.
+
+        Raises:
+            errors.NotFound: There is no such snapshot.
+        """
+        with self._lock:
+            if key not in self._active_parents:
+                raise errors.NotFound(f"snapshot '{key}' not found")
+            return self._active_parents[key]
+
+    def adopt(self, key: str, parent: str | None) -> None:
+        """Put an active snapshot that was made without a parent on top of a committed one.
+
+        Raises:
+            errors.NotFound: One of them is not there.
+        """
+        with self._lock:
+            self._check_parent(parent)
+            self.parent(key)
+            files.replace(str(self._active / key / "parent"), (parent or "").encode())
+            self._active_parents[key] = parent
+
     def upper(self, key: str) -> Path:
         """Return the directory of what was changed in an active snapshot."""
         return self._active / key / "fs"

@@ -24,12 +24,11 @@ from nbcontainers.images import config as image_config
 from nbcontainers.images import layers
 from nbcontainers.images.changes import Changes, apply_changes
 from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS
-from nbcontainers.images.references import normalize
+from nbcontainers.images.references import HOST, check_new, normalize
 from nbcontainers.images.snapshots import HOST_SNAPSHOT, Snapshots
 from nbcontainers.linux import files
 
-HOST = "host"
-HOST_REFERENCE = "host:latest"
+HOST_REFERENCE = f"{HOST}:latest"
 _SHORTEST_ID = 4
 _FULL_ID = 64
 
@@ -211,7 +210,7 @@ class Images:
             errors.Conflict: It is ``host``'s.
             errors.NoSuchImage: The image is not there, or no longer.
         """
-        full = _new_reference(reference)
+        full = check_new(reference)
         if image_id == self._host.id:
             raise errors.Conflict("the image 'host' cannot be given another name: build one FROM host")
         with self._lock:
@@ -255,7 +254,7 @@ class Images:
             errors.InvalidArgument: The archive or a change makes no sense.
         """
         if reference:
-            _new_reference(reference)
+            check_new(reference)
         defaults = apply_changes(ContainerDefaults(), changes)
         name = os.urandom(16).hex()
         self.protect(name)  # from the moment that it is a layer: another thread may be sweeping
@@ -410,21 +409,6 @@ class Images:
         index = _Index(images, references)
         files.replace(str(self._index_path), msgspec.json.encode(index))
         self._index = index
-
-
-def _new_reference(reference: str) -> str:
-    """Return in full a reference that an image may be given.
-
-    Raises:
-        errors.InvalidReference: It is none.
-        errors.Conflict: It is ``host``'s.
-    """
-    full = normalize(reference)
-    if full.partition(":")[0] == HOST:
-        raise errors.Conflict("the name 'host' stands for this machine's own file system: choose another")
-    if "@" in full:
-        raise errors.InvalidReference(f"cannot tag by digest: '{reference}'")
-    return full
 
 
 def _delete(image_id: str, images: dict[str, _Entry], references: dict[str, str], in_use: InUse) -> Names:

@@ -15,7 +15,7 @@ from nbcontainers.linux.mounts import RESOLVE_IN_ROOT, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 RESOLVE_NO_SYMLINKS = 0x04
 _OVERLAY_XATTR = "trusted.overlay."
@@ -47,7 +47,7 @@ def replace(path: str, data: bytes) -> None:
         raise
 
 
-def copy_tree(source_fd: int, target_fd: int) -> None:
+def copy_tree(source_fd: int, target_fd: int, *, leave_out: Container[str] = (), keep: Container[str] = ()) -> None:
     """Copy what a directory has, and its own attributes, into another, empty one.
 
     Kept are owners, modes, times, extended attributes with access lists and file capabilities, hard links among what
@@ -57,6 +57,9 @@ def copy_tree(source_fd: int, target_fd: int) -> None:
     Args:
         source_fd: The directory to copy.
         target_fd: Where to.
+        leave_out: Relative paths of what is not copied, such as ``etc/hosts``.
+        keep: Attributes of overlays that are copied all the same; the others say something about a layer, not about
+            the file.
 
     Raises:
         OSError: ENOSPC, the disk is full, for example; what was copied by then stays.
@@ -69,7 +72,12 @@ def copy_tree(source_fd: int, target_fd: int) -> None:
         with opened(source_fd, directory) as of_source, opened(target_fd, directory) as of_target:
             for name in sorted(os.listdir(of_source)):
                 path = f"{directory}/{name}"
-                status = os.lstat(name, dir_fd=of_source)
+                if path[2:] in leave_out:
+                    continue
+                try:
+                    status = os.lstat(name, dir_fd=of_source)
+                except FileNotFoundError:
+                    continue  # it has gone meanwhile
                 if stat.S_ISDIR(status.st_mode):
                     os.mkdir(name, 0o700, dir_fd=of_target)
                     found.append(path)
@@ -80,7 +88,7 @@ def copy_tree(source_fd: int, target_fd: int) -> None:
     # Last, and the deepest first: making files changes a directory's times, and its mode may forbid it.
     for directory in reversed(found):
         with opened(source_fd, directory) as of_source, opened(target_fd, directory) as of_target:
-            copy_attributes(of_source, of_target)
+            copy_attributes(of_source, of_target, keep=keep)
 
 
 @contextlib.contextmanager
@@ -141,7 +149,7 @@ def _copy_data(source_fd: int, target_fd: int) -> None:
             begin += copied
 
 
-def copy_attributes(of_source: int, of_target: int, name: str = ".") -> None:
+def copy_attributes(of_source: int, of_target: int, name: str = ".", *, keep: Container[str] = ()) -> None:
     """Give a file the owner, mode, extended attributes and times of another, in the order that keeps them.
 
     A change of the owner clears the set-user-id bits and the file capabilities, so it comes first.
@@ -150,6 +158,7 @@ def copy_attributes(of_source: int, of_target: int, name: str = ".") -> None:
         of_source: A directory.
         of_target: Another one.
         name: What it is called in both, by default the directories themselves.
+        keep: See ``copy_tree``.
 
     Raises:
         OSError: EPERM for what only root may give.
@@ -162,8 +171,8 @@ def copy_attributes(of_source: int, of_target: int, name: str = ".") -> None:
         os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=of_target)
     source, target = f"/proc/self/fd/{of_source}/{name}", f"/proc/self/fd/{of_target}/{name}"
     for attribute in os.listxattr(source, follow_symlinks=False):
-        if attribute.startswith(_OVERLAY_XATTR):
-            continue  # they say something about a layer, not about the file
+        if attribute.startswith(_OVERLAY_XATTR) and attribute not in keep:
+            continue
         value = os.getxattr(source, attribute, follow_symlinks=False)
         try:
             os.setxattr(target, attribute, value, follow_symlinks=False)

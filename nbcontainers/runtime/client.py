@@ -59,6 +59,11 @@ class ShimConnection:
         self._exit: asyncio.Future[ExitStatus | None] | None = None
         self._stdin: list[asyncio.Future[int]] = []
 
+    @property
+    def pidfd(self) -> int:
+        """The descriptor of the container's first process; it stays this connection's."""
+        return self._pidfd
+
     def signal(self, number: int) -> None:
         """Send a signal to the container's first process; one that has ended is no error.
 

@@ -29,6 +29,7 @@ PREPARED_SHIMS = 3
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 _PROGRAM = "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
 _CLOSE_SECONDS = 10.0
+_GOING_SECONDS = 5
 _ATTEMPTS = 2 * PREPARED_SHIMS
 _GO = protocol.encode({"op": "go"})
 _URGENT, _AT_LEISURE = protocol.encode({"urgent": True}), protocol.encode({"urgent": False})
@@ -306,6 +307,14 @@ class Prepared:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+    async def give_up(self) -> None:
+        """Give the container up, and wait until its shim has gone and its mounts with it."""
+        if (channel := self._channel) is not None:
+            channel.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(EOFError, OSError, TimeoutError):
+                await asyncio.wait_for(receive(channel), _GOING_SECONDS)
+        self.close()
 
     def close(self) -> None:
         """Give the container up, unless it was started: its shim undoes what was done, and goes."""
