@@ -4,7 +4,8 @@ A command takes options in docker's grammar and returns a value — a DataFrame,
 notebook shows and assigns, and the terminal prints. What a command writes while it runs goes to the ``Face`` it was
 given.
 
-Reading order: ``face``, ``running`` (run and create), ``tree`` (the commands), ``terminal`` (printing).
+Reading order: ``face``, ``running`` (run and create), ``tree`` (the commands), ``terminal``,
+``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))

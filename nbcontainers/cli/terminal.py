@@ -2,19 +2,17 @@
 
 import json
 import os
+import shutil
 import sys
 from typing import Any
 
 import click
 import docker.errors
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
 
+from nbcontainers.cli import printing
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.tree import ExitCode, tree
-from nbcontainers.client.tables import human_bytes
 from nbcontainers.errors import Error
 
 _REFUSED, _INTERRUPTED = 125, 130
@@ -68,21 +66,17 @@ def show(value: Any) -> None:
 
 
 def _show_table(frame: pd.DataFrame) -> None:
-    table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    if frame.index.name:
-        frame = frame.reset_index()
-    for name in frame.columns:
-        table.add_column(str(name).upper().replace("_BYTES", ""), overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*[_cell(str(name), value) for name, value in zip(frame.columns, row, strict=True)])
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
-
-
-def _cell(name: str, value: Any) -> str:
-    if name == "id":
-        return str(value).removeprefix("sha256:")[:12]
-    if name.endswith("_bytes") or name == "size":
-        return human_bytes(value)
-    if isinstance(value, pd.Timestamp):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    """Print a table in as much room as there is; a log is printed as it was written."""
+    if {"stream", "line"} <= set(frame.columns):
+        for stream, line in zip(frame["stream"], frame["line"], strict=True):
+            print(line, file=sys.stderr if stream == "stderr" else sys.stdout)
+        return
+    size = shutil.get_terminal_size() if sys.stdout.isatty() else None
+    found = printing.lines(frame, size and size.columns)
+    if size and frame.index.name == "time":
+        # A history is long, and its end is what people look for.
+        found[1:] = found[max(1, len(found) - size.lines + 3) :]
+    print("\n".join(found))
+    if "remedy" in frame.columns:
+        for row in frame[~frame["available"]].itertuples():
+            print(f"\n{row.feature}: {row.detail}\n  remedy: {row.remedy}")

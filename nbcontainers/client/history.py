@@ -7,6 +7,8 @@ from nbcontainers.client import extension
 from nbcontainers.client.tables import Table
 
 _COUNTERS = ("io_read_bytes", "io_write_bytes", "rx_bytes", "tx_bytes", "oom_kills")
+_MEMORY = ("memory_bytes", "memory_limit_bytes", "memory_percent")
+_COLUMNS = ("cpu_percent", "throttled_percent", *_MEMORY, "pids", "pids_limit", *_COUNTERS)
 
 
 def stats(client: DockerClient, container: str) -> Table:
@@ -43,7 +45,10 @@ def running(client: DockerClient) -> Table:
         history = stats(client, row["Id"])
         if len(history):
             rows[name] = history.iloc[-1]
-    frame = pd.DataFrame(rows.values(), index=pd.Index(rows.keys(), name="name"))
+    columns = None if rows else _COLUMNS
+    frame = pd.DataFrame(rows.values(), columns=columns, index=pd.Index(rows.keys(), name="name", dtype="object"))
+    if not rows:
+        frame = frame.astype("float64")
     whole = [name for name in frame.columns if not name.endswith("_percent")]
     return Table(frame.astype(dict.fromkeys(whole, "int64")))
 

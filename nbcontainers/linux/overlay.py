@@ -41,7 +41,7 @@ def open_overlay(lower: list[str], upper: str | None = None, work: str | None = 
     held = [fs_fd]
     try:
         mounts.fsconfig_string(fs_fd, "source", "overlay")
-        if _takes_one_by_one():
+        if takes_one_by_one():
             for directory in lower:
                 # No limit on all of them, and colons and commas need no escape.
                 mounts.fsconfig_string(fs_fd, "lowerdir+", directory)
@@ -63,11 +63,13 @@ def open_overlay(lower: list[str], upper: str | None = None, work: str | None = 
             os.close(fd)
 
 
-def _takes_one_by_one() -> bool:
+def takes_one_by_one() -> bool:
     """Say whether the kernel takes lower directories one by one: older ones want all in one value of 255 bytes.
 
     There descriptors stand for them, which are short and need no escapes: some fifteen fit. What the kernel does not
     know it takes all the same, and refuses only with the whole, so it cannot be asked but by its version.
+
+    Source: Documentation/filesystems/overlayfs.rst § Multiple lower layers.
     """
     major, minor = (int(part) for part in os.uname().release.split(".")[:2])
     return (major, minor) >= _ONE_BY_ONE
