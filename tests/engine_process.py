@@ -124,7 +124,8 @@ def running_engine() -> Iterator[EngineProcess]:
         yield engine
         engine.remove_everything()
         assert engine.stop() == 0
-        assert leftovers(engine) == []
+        left = leftovers(engine)
+        assert left == [], left
     finally:
         if engine.process is not None:
             with contextlib.suppress(Exception):

@@ -33,6 +33,8 @@ async def attach(call: Call) -> web.StreamResponse:
     container = call.engine.container(call.parameters["id"])
     if container.state.status == "paused":
         raise errors.Conflict(f"container {container.id} is paused, unpause the container before attach")
+    if container.state.status == "restarting":
+        raise errors.Conflict(f"container {container.id} is restarting, wait until the container is running")
     keys = parse_keys(call.text("detachKeys") or DEFAULT_KEYS)
     streams = frozenset(stream for name, stream in (("stdout", log.STDOUT), ("stderr", log.STDERR)) if call.flag(name))
     directory = call.engine.output_directory(container)

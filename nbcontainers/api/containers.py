@@ -145,7 +145,8 @@ async def top(call: Call) -> web.Response:
     )
     output, complaint = await child.communicate()
     if child.returncode:
-        raise errors.InvalidArgument(f"ps {' '.join(arguments)}: {complaint.decode(errors='replace').strip()}")
+        first = complaint.decode(errors="replace").strip().partition("\n")[0].removeprefix("error: ")
+        raise errors.InvalidArgument(f"ps: {first}: '{' '.join(arguments)}'")
     titles, rows = _table(output.decode(errors="replace"))
     if "PID" not in titles:
         raise errors.InvalidArgument(f"couldn't find PID field in ps output of '{' '.join(arguments)}'")

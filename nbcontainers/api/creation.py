@@ -12,7 +12,15 @@ from nbcontainers import errors
 from nbcontainers.api import mounts
 from nbcontainers.api.calls import decode
 from nbcontainers.api.wire import requests as wire
-from nbcontainers.engine.model import ContainerConfig, HostConfig, ThrottleDevice, Ulimit
+from nbcontainers.engine.model import (
+    ContainerConfig,
+    Healthcheck,
+    HostConfig,
+    RestartName,
+    RestartPolicy,
+    ThrottleDevice,
+    Ulimit,
+)
 
 NetworkMode = Literal["bridge", "none", "host"]
 LogDriver = Literal["json-file", "none"]
@@ -26,12 +34,6 @@ _DEFAULTS: dict[str, tuple[object, ...]] = {
     "IpcMode": ("private",),
     "Isolation": ("default",),
     "MemorySwappiness": (-1,),
-    "RestartPolicy": (
-        {"Name": "no"},
-        {"Name": "no", "MaximumRetryCount": 0},
-        {"Name": "", "MaximumRetryCount": 0},
-        {"Name": ""},
-    ),
     "Runtime": ("nbcontainers",),
     "VolumeDriver": ("local",),
 }
@@ -45,6 +47,7 @@ _NETWORKS: dict[str, NetworkMode] = {
     "none": "none",
     "host": "host",
 }
+_RESTART_NAMES: dict[str, RestartName] = {name: name for name in ("no", "always", "unless-stopped", "on-failure")}
 _SIZE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -91,7 +94,35 @@ def _container_config(body: wire.CreateRequest) -> ContainerConfig:
         volumes=tuple(body.volumes or ()),
         stop_signal=body.stop_signal or "",
         stop_timeout_seconds=body.stop_timeout,
+        healthcheck=_healthcheck(body.healthcheck),
     )
+
+
+def _healthcheck(asked: wire.Healthcheck | None) -> Healthcheck | None:
+    if asked is None:
+        return None
+    return Healthcheck(
+        test=tuple(asked.test or ()),
+        interval_ns=asked.interval,
+        timeout_ns=asked.timeout,
+        start_period_ns=asked.start_period,
+        start_interval_ns=asked.start_interval,
+        retries=asked.retries,
+    )
+
+
+def restart_policy(asked: wire.RestartPolicy | None) -> RestartPolicy:
+    """Return a restart policy as the engine has it.
+
+    Raises:
+        errors.InvalidArgument: There is none of this name.
+    """
+    if asked is None or not asked.name:
+        return RestartPolicy()
+    name = _RESTART_NAMES.get(asked.name)
+    if name is None:
+        raise errors.InvalidArgument(f"invalid restart policy '{asked.name}': {', '.join(_RESTART_NAMES)} are known")
+    return RestartPolicy(name=name, maximum_retries=asked.maximum_retry_count)
 
 
 def _words(given: list[str] | str | None) -> tuple[str, ...] | None:
@@ -113,6 +144,7 @@ def _host_config(raw: msgspec.Raw) -> HostConfig:
         mounts=mounts.of_request(asked.binds or [], asked.mounts or []),
         network_mode=network_mode(asked.network_mode or ""),
         auto_remove=bool(asked.auto_remove),
+        restart_policy=restart_policy(asked.restart_policy),
         memory_bytes=asked.memory or 0,
         memory_swap_bytes=asked.memory_swap or 0,
         memory_reservation_bytes=asked.memory_reservation or 0,

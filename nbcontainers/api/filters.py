@@ -7,7 +7,7 @@ import re
 
 from nbcontainers import errors
 from nbcontainers.api.calls import Call
-from nbcontainers.engine.model import Container
+from nbcontainers.engine.model import RUNNING, Container
 
 CONTAINER_FILTERS = frozenset(
     ("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
@@ -44,7 +44,7 @@ class Containers:
 
     def match(self, container: Container) -> bool:
         """Say whether a container belongs to the list."""
-        if not self._everything and container.state.status not in ("running", "paused"):
+        if not self._everything and container.state.status not in RUNNING:
             return False
         return not self._filters or (self._match_identity(container) and self._match_state(container))
 

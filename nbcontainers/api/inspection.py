@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nbcontainers.api.times import age, rfc3339
-from nbcontainers.engine.model import Container, HostConfig, MountPoint, ThrottleDevice
+from nbcontainers.engine.model import RUNNING, Container, HostConfig, MountPoint, ThrottleDevice
 
 if TYPE_CHECKING:
     from nbcontainers.engine.engine import Engine
@@ -65,9 +65,9 @@ def state(container: Container) -> Json:
     now = container.state
     return {
         "Status": now.status,
-        "Running": now.status in ("running", "paused"),
+        "Running": now.status in RUNNING,
         "Paused": now.status == "paused",
-        "Restarting": False,
+        "Restarting": now.status == "restarting",
         "OOMKilled": now.oom_killed,
         "Dead": now.status == "dead",
         "Pid": now.pid,
@@ -119,7 +119,10 @@ def host_config(container: Container) -> Json:
         "LogConfig": {"Type": asked.log_driver, "Config": log_options if asked.log_max_bytes else {}},
         "NetworkMode": asked.network_mode,
         "PortBindings": {},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {
+            "Name": asked.restart_policy.name,
+            "MaximumRetryCount": asked.restart_policy.maximum_retries,
+        },
         "AutoRemove": asked.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": None,
@@ -286,6 +289,8 @@ def status_text(container: Container, now_ns: int) -> str:
     if now.status in ("running", "paused"):
         up = f"Up {age((now_ns - now.started_at_ns) / 10**9)}"
         return f"{up} (Paused)" if now.status == "paused" else up
+    if now.status == "restarting":
+        return f"Restarting ({now.exit_code}) {age((now_ns - now.finished_at_ns) / 10**9)} ago"
     if now.status == "exited":
         return f"Exited ({now.exit_code}) {age((now_ns - now.finished_at_ns) / 10**9)} ago"
     return {"created": "Created", "dead": "Dead", "removing": "Removal In Progress"}[now.status]

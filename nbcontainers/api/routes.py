@@ -12,11 +12,26 @@ from nbcontainers.api import (
     stats,
     system,
     unsupported,
+    updates,
     volumes,
 )
 from nbcontainers.api.routing import Route
 
-_ROOMS = (system, containers, archive, logs, attach, stats, images, builds, networks, volumes, extensions, unsupported)
+_ROOMS = (
+    system,
+    containers,
+    archive,
+    logs,
+    attach,
+    stats,
+    updates,
+    images,
+    builds,
+    networks,
+    volumes,
+    extensions,
+    unsupported,
+)
 
 
 def routes() -> list[Route]:

@@ -15,7 +15,6 @@ _PLUGINS = "plugins are not supported"
 
 # method, path, what is not supported
 ENDPOINTS: tuple[tuple[str, str, str], ...] = (
-    ("POST", "/containers/{id}/update", "updating a container comes later"),
     ("GET", "/containers/{id}/attach/ws", "attaching by web socket is not supported, use attach"),
     ("POST", "/containers/prune", "pruning containers comes later"),
     ("POST", "/containers/{id}/exec", "exec comes later"),

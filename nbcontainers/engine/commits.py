@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from nbcontainers import errors
 from nbcontainers.engine.changes import Change, changes, own_places
+from nbcontainers.engine.control import Control
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container, ContainerConfig
 from nbcontainers.images import ContainerDefaults, Image, Images
@@ -43,8 +44,9 @@ class Asked:
 class Commits:
     """Compares containers with their images, and makes images of them."""
 
-    def __init__(self, lifecycle: Lifecycle, images: Images) -> None:
+    def __init__(self, lifecycle: Lifecycle, control: Control, images: Images) -> None:
         self._lifecycle = lifecycle
+        self._control = control
         self._images = images
 
     async def changes(self, container: Container) -> list[Change]:
@@ -104,12 +106,12 @@ class Commits:
         if not self._lifecycle.is_live(container) or container.state.status != "running":
             yield
             return
-        self._lifecycle.pause(container)
+        self._control.pause(container)
         try:
             yield
         finally:
             with contextlib.suppress(errors.Conflict):  # it was killed, or somebody else has let it go on
-                self._lifecycle.unpause(container)
+                self._control.unpause(container)
 
 
 def _defaults(config: ContainerConfig) -> ContainerDefaults:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nbcontainers import errors
+from nbcontainers.engine import health, restarts
 from nbcontainers.engine.model import BindMount, Container, ContainerConfig, HostConfig, MountPoint
 from nbcontainers.engine.names import new_id
 from nbcontainers.engine.specification import Specification, capability_set, signal_number
@@ -41,6 +42,11 @@ def plan(name: str, image: Image, config: ContainerConfig, host_config: HostConf
             f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
         )
     capability_set(host_config.cap_add, host_config.cap_drop)
+    restarts.check(host_config.restart_policy, auto_remove=host_config.auto_remove)
+    if config.healthcheck is not None:
+        health.check(config.healthcheck)
+    if host_config.memory_bytes and not host_config.memory_swap_bytes:
+        host_config = replace(host_config, memory_swap_bytes=2 * host_config.memory_bytes)  # as Docker, visibly
     return Container(
         id=container_id,
         name=name,
@@ -78,6 +84,8 @@ def _merge(image: Image, config: ContainerConfig, host_config: HostConfig, conta
         exposed_ports=tuple(dict.fromkeys([*(defaults.exposed_ports or {}), *config.exposed_ports])),
         volumes=tuple(dict.fromkeys([*(defaults.volumes or {}), *config.volumes])),
         stop_signal=config.stop_signal or defaults.stop_signal,
+        healthcheck=health.merged(config.healthcheck, defaults.healthcheck),
+        shell=config.shell or tuple(defaults.shell or ()),
     )
 
 

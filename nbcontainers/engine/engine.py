@@ -11,8 +11,9 @@ from typing import BinaryIO
 from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions
 from nbcontainers.build.running import Runner
-from nbcontainers.engine import creation, limits, recovery
+from nbcontainers.engine import creation, limits, recovery, update
 from nbcontainers.engine.commits import Asked, Commits
+from nbcontainers.engine.control import Control
 from nbcontainers.engine.doctor import swap_limit
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.filesystems import Filesystems
@@ -86,7 +87,7 @@ class Engine:
         found = await recovery.find(containers, self.specification)
         # Before the launcher starts: its prepared groups belong to no container either.
         kept = {container.id for container in containers}
-        await asyncio.to_thread(recovery.sweep, kept, self.specification, self.snapshots)
+        await asyncio.to_thread(recovery.sweep, kept, found, self.specification, self.snapshots)
         await self.networks.start(recovery.leases(containers, found))
         undo.push_async_callback(self.networks.close, purge=False)
         self.launcher.start()
@@ -107,7 +108,8 @@ class Engine:
             specification=self.specification,
         )
         self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots)
-        self.commits = Commits(self.lifecycle, self.images)
+        self.control = Control(self.lifecycle)
+        self.commits = Commits(self.lifecycle, self.control, self.images)
         await recovery.resume(self.lifecycle, containers, found)
 
     async def close(self) -> None:
@@ -187,28 +189,33 @@ class Engine:
         await self.lifecycle.start(self.container(name))
 
     async def stop(self, name: str, *, signal: str = "", timeout_seconds: int | None = None) -> None:
-        """Stop a container; see ``Lifecycle.stop``."""
-        await self.lifecycle.stop(self.container(name), signal, timeout_seconds)
+        """Stop a container; see ``Control.stop``."""
+        await self.control.stop(self.container(name), signal, timeout_seconds)
 
     async def restart(self, name: str, *, signal: str = "", timeout_seconds: int | None = None) -> None:
         """Stop a container if it runs, and start it."""
-        await self.lifecycle.restart(self.container(name), signal, timeout_seconds)
+        await self.control.restart(self.container(name), signal, timeout_seconds)
 
     async def kill(self, name: str, signal: str = "SIGKILL") -> None:
-        """Send a signal to a container; see ``Lifecycle.kill``."""
-        await self.lifecycle.kill(self.container(name), signal)
+        """Send a signal to a container; see ``Control.kill``."""
+        await self.control.kill(self.container(name), signal)
 
     async def pause(self, name: str) -> None:
         """Freeze a container's processes."""
-        self.lifecycle.pause(self.container(name))
+        self.control.pause(self.container(name))
 
     async def unpause(self, name: str) -> None:
         """Let a paused container go on."""
-        self.lifecycle.unpause(self.container(name))
+        self.control.unpause(self.container(name))
+
+    async def update(self, name: str, changes: update.Update) -> list[str]:
+        """Change a container's limits and restart policy; see ``update.apply``."""
+        return await update.apply(self.lifecycle, self.container(name), changes, swap_limit=self._swap_limit)
 
     async def rename(self, name: str, new: str) -> None:
-        """Give a container another name."""
-        self.lifecycle.rename(self.container(name), check_name(new))
+        """Give a container another name; a slash in front is no part of it."""
+        container = self.container(name)
+        self.lifecycle.rename(container, check_name(new.removeprefix("/")))
 
     async def wait(self, name: str, condition: str = "not-running") -> ContainerState:
         """Wait for a container; see ``Lifecycle.wait``."""

@@ -22,7 +22,8 @@ from nbcontainers import errors
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerState, NetworkEndpoint
-from nbcontainers.engine.specification import Specification, signal_number
+from nbcontainers.engine.restarts import Restarts, due
+from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
@@ -32,7 +33,6 @@ from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError
 from nbcontainers.runtime.launching import Launcher, Prepared
 from nbcontainers.volumes import Volumes
 
-DEFAULT_STOP_TIMEOUT_SECONDS = 10
 ANTICIPATION_SECONDS = 0.25
 MOST_ANTICIPATED = 2
 LOST_EXIT_CODE = 137
@@ -80,7 +80,9 @@ class Lifecycle:
         self.containers: dict[str, Container] = {}
         self.names: dict[str, str] = {}
         self.traces: dict[str, list[tuple[str, int, int]]] = {}
-        self._live: dict[str, _Live] = {}
+        self.restarts = Restarts(self._restart_due)
+        self.kept: set[str] = set()  # about to be started again by the user: not removed when they end
+        self._live: dict[str, Live] = {}
         self._anticipated: dict[str, _Anticipated] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
@@ -100,13 +102,47 @@ class Lifecycle:
             errors.Conflict: It is paused or being removed.
             StartError: Its process could not be started; ``exit_code`` is as Docker's.
         """
-        async with self._lock(container):
+        async with self.lock(container):
             self._check_startable(container)
+            container.stopped_by_user = False
+            container.restart_count = 0
+            self.restarts.begin_anew(container)
             await self._start(container)
+
+    def start_soon(self, container: Container) -> None:
+        """Start a container that an engine before this one left to be started."""
+
+        async def start() -> None:
+            with contextlib.suppress(errors.Error):  # its state tells
+                await self.start(container)
+
+        self._spawn(start())
+
+    def _restart_due(self, container: Container) -> None:
+        self._spawn(self._restart(container))
+
+    async def _restart(self, container: Container) -> None:
+        """Start a container whose back-off is over, unless it was ended or removed meanwhile."""
+        with contextlib.suppress(errors.Error):  # its state tells
+            async with self.lock(container):
+                if container.state.status == "restarting":
+                    container.restart_count += 1
+                    await self._start(container)
+
+    async def end_restarting(self, container: Container) -> bool:
+        """End the wait of a container that is to be started again; False when it does not wait any more."""
+        async with self.lock(container):
+            if container.state.status != "restarting":
+                return False
+            self.restarts.cancel(container)
+            container.change("stop")
+            self._save_quietly(container)
+            self._settle(container, "next-exit")
+        return True
 
     def _check_startable(self, container: Container) -> None:
         status = container.state.status
-        if status == "running":
+        if status in ("running", "restarting"):
             raise errors.NotModified(f"container '{container.name}' is already running")
         if status == "paused":
             raise errors.Conflict("cannot start a paused container, try unpause instead")
@@ -128,7 +164,7 @@ class Lifecycle:
             raise
         self._started(container, connection)
         self._state.save(container)
-        self._tell(container, "start")
+        self.tell(container, "start")
 
     async def _prepare(self, container: Container) -> Prepared:
         """Give the container its network, and a shim that does all but execute its program."""
@@ -201,7 +237,7 @@ class Lifecycle:
         Raises:
             errors.NoSuchContainer: It is no more.
         """
-        lock = self._lock(container)
+        lock = self.lock(container)
         await lock.acquire()
         held = Held(lock)
         try:
@@ -218,6 +254,9 @@ class Lifecycle:
         self._remove_cgroup(container)
         code = error.exit_code if isinstance(error, StartError) else 128
         container.state = replace(container.state, exit_code=code, error=str(error))
+        if container.state.status == "restarting":
+            container.change("stop")
+            self._settle(container, "next-exit")
         self._state.save(container)
         if isinstance(error, StartError) and container.host_config.auto_remove:
             self._settle(container, "next-exit")
@@ -239,126 +278,58 @@ class Lifecycle:
         """Follow a running container: its metrics from now on, and its exit when it comes."""
         self.traces[container.id] = connection.trace
         cgroup = self._driver.open(self._specification.cgroup_path(container))
-        self._live[container.id] = _Live(connection, cgroup)
+        self._live[container.id] = Live(connection, cgroup)
         self._metrics.watch(container.id, cgroup, connection.pid)
         self._spawn(self._watch_exit(container, connection))
 
     async def _watch_exit(self, container: Container, connection: ShimConnection) -> None:
         status = await connection.wait()
-        async with self._lock(container):
+        async with self.lock(container):
             await self.ended(container, status)
 
     async def ended(self, container: Container, status: ExitStatus | None) -> None:
         """Record that the container's process has ended; None: its shim was lost, and with it the status."""
         if status is None:
             await self._kill_cgroup(container)
-            lost = {"exit_code": LOST_EXIT_CODE, "error": LOST_ERROR, "finished_at_ns": time.time_ns()}
-            container.change("lost", pid=0, **lost)
+            status = ExitStatus(code=LOST_EXIT_CODE, finished_at_ns=time.time_ns(), oom_killed=False)
+            by, error = "lost", LOST_ERROR
         else:
-            container.change(
-                "exit",
-                pid=0,
-                exit_code=status.code,
-                oom_killed=status.oom_killed,
-                finished_at_ns=status.finished_at_ns,
-            )
+            by, error = "exit", ""
+        again = due(container, status.code)
+        container.change(
+            "restart" if again else by,
+            pid=0,
+            exit_code=status.code,
+            oom_killed=status.oom_killed,
+            error=error,
+            finished_at_ns=status.finished_at_ns,
+        )
         self._release_network(container)
         self._save_quietly(container)
         if container.state.oom_killed:
-            self._tell(container, "oom")
+            self.tell(container, "oom")
         lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
-        self._tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
+        self.tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
         self._settle(container, "next-exit")
         self._metrics.unwatch(container.id)
         if live := self._live.pop(container.id, None):
             live.connection.close()
             live.cgroup.close()
         self._remove_cgroup(container)
-        if container.host_config.auto_remove:
+        if again:
+            self.restarts.plan(container)
+        elif container.host_config.auto_remove and container.id not in self.kept:
             container.change("remove")
             await self._remove(container)
+
+    def save(self, container: Container) -> None:
+        """Save a container that was changed."""
+        self._state.save(container)
 
     def _save_quietly(self, container: Container) -> None:
         """Save, or leave it to the next engine: the exit status stands in the container's directory too."""
         with contextlib.suppress(errors.Unavailable):
             self._state.save(container)
-
-    async def kill(self, container: Container, signal: str) -> None:
-        """Send a signal to the container's first process; SIGKILL returns when the container has ended.
-
-        Raises:
-            errors.InvalidArgument: No such signal.
-            errors.Conflict: The container does not run.
-        """
-        number = signal_number(signal)
-        live = self._running(container, "kill")
-        if container.state.status == "paused" and number == signals.SIGKILL:
-            live.cgroup.thaw()
-            container.change("unpause")
-        ended = self._future(container, "next-exit")
-        live.connection.signal(number)
-        self._tell(container, "kill", signal=str(number))
-        if number == signals.SIGKILL:
-            with contextlib.suppress(TimeoutError):  # a process in the kernel's hands may take its time
-                await asyncio.wait_for(asyncio.shield(ended), DEFAULT_STOP_TIMEOUT_SECONDS)
-
-    async def stop(self, container: Container, signal: str = "", timeout_seconds: int | None = None) -> None:
-        """End the container: its stop signal first, SIGKILL after the timeout (-1: never).
-
-        Raises:
-            errors.NotModified: It does not run.
-            errors.InvalidArgument: No such signal.
-        """
-        number = signal_number(signal or container.config.stop_signal or "SIGTERM")
-        if timeout_seconds is None:
-            timeout_seconds = container.config.stop_timeout_seconds
-        if timeout_seconds is None:
-            timeout_seconds = DEFAULT_STOP_TIMEOUT_SECONDS
-        live = self._live.get(container.id)
-        if live is None:
-            raise errors.NotModified(f"container '{container.name}' is not running")
-        if container.state.status == "paused":
-            live.cgroup.thaw()
-            container.change("unpause")
-        ended = self._future(container, "next-exit")
-        live.connection.signal(number)
-        self._tell(container, "kill", signal=str(number))
-        try:
-            await asyncio.wait_for(asyncio.shield(ended), None if timeout_seconds < 0 else timeout_seconds)
-        except TimeoutError:
-            live.connection.signal(signals.SIGKILL)
-            self._tell(container, "kill", signal=str(int(signals.SIGKILL)))
-            await asyncio.shield(ended)
-        self._tell(container, "stop")
-
-    async def restart(self, container: Container, signal: str = "", timeout_seconds: int | None = None) -> None:
-        """Stop the container if it runs, and start it."""
-        with contextlib.suppress(errors.NotModified):
-            await self.stop(container, signal, timeout_seconds)
-        if container.id not in self.containers:
-            raise errors.Conflict(f"container '{container.name}' was removed when it stopped, as it was told to")
-        await self.start(container)
-        self._tell(container, "restart")
-
-    def pause(self, container: Container) -> None:
-        """Freeze all of the container's processes."""
-        live = self._running(container, "pause")
-        if container.state.status == "paused":
-            raise errors.Conflict(f"container '{container.name}' is already paused")
-        live.cgroup.freeze()
-        container.change("pause")
-        self._state.save(container)
-        self._tell(container, "pause")
-
-    def unpause(self, container: Container) -> None:
-        """Let the container's processes go on."""
-        live = self._running(container, "unpause")
-        if container.state.status != "paused":
-            raise errors.Conflict(f"container '{container.name}' is not paused")
-        live.cgroup.thaw()
-        container.change("unpause")
-        self._state.save(container)
-        self._tell(container, "unpause")
 
     async def remove(self, container: Container, *, force: bool = False, volumes: bool = False) -> None:
         """Remove the container and all that was its own.
@@ -366,22 +337,31 @@ class Lifecycle:
         Raises:
             errors.Conflict: It runs, and ``force`` is not given; or it is being removed already.
         """
-        if container.id in self._live and not force:
+        status = container.state.status
+        if status in ("running", "paused", "restarting") and not force:
             raise errors.Conflict(
-                f"cannot remove container '{container.name}': container is {container.state.status}: "
+                f'cannot remove container "/{container.name}": container is {status}: '
                 f"stop the container before removing or force remove"
             )
-        if live := self._live.get(container.id):
-            ended = self._future(container, "next-exit")
-            live.cgroup.thaw()
-            live.connection.signal(signals.SIGKILL)
-            await asyncio.shield(ended)
-        async with self._lock(container):
+        await self._end_at_once(container)
+        async with self.lock(container):
             if container.id not in self.containers:
                 return
             self._give_up_anticipated(container)
             container.change("remove")
             await self._remove(container, volumes=volumes)
+
+    async def _end_at_once(self, container: Container) -> None:
+        """Kill a container that is to be removed."""
+        container.stopped_by_user = True
+        if container.state.status == "restarting" and await self.end_restarting(container):
+            return
+        if live := self._live.get(container.id):
+            ended = self.future(container, "next-exit")
+            live.connection.signal(signals.SIGKILL)
+            live.cgroup.thaw()
+            self.tell(container, "kill", signal=str(int(signals.SIGKILL)))
+            await asyncio.shield(ended)
 
     async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
         """Take the container out of the engine; its anonymous volumes go with it when it removes itself."""
@@ -391,10 +371,11 @@ class Lifecycle:
         self.names.pop(container.name, None)
         self._locks.pop(container.id, None)
         self._metrics.forget(container.id)
+        self.restarts.forget(container)
         self.traces.pop(container.id, None)
         if volumes or (volumes is None and container.host_config.auto_remove):
             await self._remove_anonymous_volumes(container)
-        self._tell(container, "destroy")
+        self.tell(container, "destroy")
         self._settle(container, "removed")
 
     async def _remove_anonymous_volumes(self, container: Container) -> None:
@@ -413,19 +394,25 @@ class Lifecycle:
         if condition not in ("not-running", "next-exit", "removed"):
             raise errors.InvalidArgument(f"invalid condition: '{condition}': not-running, next-exit or removed")
         if condition == "not-running":
-            if container.id not in self._live:
+            if container.id not in self._live and container.state.status != "restarting":
                 return container.state
             condition = "next-exit"
-        return await asyncio.shield(self._future(container, condition))
+        return await asyncio.shield(self.future(container, condition))
 
     def rename(self, container: Container, name: str) -> None:
         """Give the container another name.
 
         Raises:
-            errors.Conflict: The name is taken, or is the container's own.
+            errors.Conflict: The name is taken.
+            errors.InvalidArgument: It is the container's own.
         """
+        if name == container.name:
+            raise errors.InvalidArgument("renaming a container with the same name as its current name")
         if name in self.names:
-            raise errors.Conflict(f"the container name '/{name}' is already in use by container '{self.names[name]}'")
+            raise errors.Conflict(
+                f'conflict. The container name "/{name}" is already in use by container "{self.names[name]}". '
+                f"You have to remove (or rename) that container to be able to reuse that name"
+            )
         old, container.name = container.name, name
         try:
             self._state.save(container)
@@ -433,33 +420,45 @@ class Lifecycle:
             container.name = old
             raise
         self.names[name] = self.names.pop(old)
-        self._tell(container, "rename", oldName=f"/{old}")
+        self.tell(container, "rename", oldName=f"/{old}")
 
     def connection(self, container: Container) -> ShimConnection:
         """Return the connection to a running container's shim."""
-        return self._running(container, "attach to").connection
+        return self.live(container).connection
 
     def cgroup(self, container: Container) -> cgroups.Cgroup:
         """Return a running container's control group."""
-        return self._running(container, "look into").cgroup
+        return self.live(container).cgroup
 
     def is_live(self, container: Container) -> bool:
         """Say whether the container has a process, running or paused."""
         return container.id in self._live
 
-    def _running(self, container: Container, verb: str) -> "_Live":
-        live = self._live.get(container.id)
-        if live is None:
-            raise errors.Conflict(f"cannot {verb} container: {container.name}: container {container.id} is not running")
-        return live
+    def live(self, container: Container) -> "Live":
+        """Return what there is of a container that has a process.
 
-    def _lock(self, container: Container) -> asyncio.Lock:
+        Raises:
+            errors.Conflict: It has none; the words are Docker's.
+        """
+        if live := self._live.get(container.id):
+            return live
+        if container.state.status == "restarting":
+            raise errors.Conflict(f"container {container.id} is restarting, wait until the container is running")
+        raise errors.Conflict(f"container {container.id} is not running")
+
+    def lock(self, container: Container) -> asyncio.Lock:
+        """Return the lock that makes the container's changes follow one another.
+
+        Raises:
+            errors.NoSuchContainer: It was removed meanwhile.
+        """
         lock = self._locks.get(container.id)
         if lock is None:
             raise errors.NoSuchContainer(container.name)
         return lock
 
-    def _future(self, container: Container, condition: str) -> asyncio.Future[ContainerState]:
+    def future(self, container: Container, condition: str) -> asyncio.Future[ContainerState]:
+        """Return what is settled when the container next exits (``next-exit``) or is ``removed``."""
         key = (container.id, condition)
         if key not in self._waiting:
             self._waiting[key] = asyncio.get_running_loop().create_future()
@@ -482,14 +481,10 @@ class Lifecycle:
         with contextlib.suppress(OSError):
             await asyncio.to_thread(cgroup.kill)
 
-    def _tell(self, container: Container, action: str, **attributes: str) -> None:
+    def tell(self, container: Container, action: str, **attributes: str) -> None:
         """Emit an event of the container, with its labels, image and name, as Docker does."""
         facts = {**container.config.labels, "image": container.config.image, "name": container.name, **attributes}
         self._events.emit("container", action, container.id, facts)
-
-    def tell(self, container: Container, action: str, **attributes: str) -> None:
-        """Emit an event that no change of state stands behind: create, attach, resize."""
-        self._tell(container, action, **attributes)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -498,6 +493,7 @@ class Lifecycle:
 
     async def close(self) -> None:
         """Stop watching; containers go on without the engine."""
+        self.restarts.close()
         for container in [self.containers[key] for key in self._anticipated]:
             self._give_up_anticipated(container)
         for task in list(self._tasks):
@@ -524,7 +520,7 @@ class Held:
             self._lock = None
 
 
-class _Live:
+class Live:
     """What the engine holds of a container that has a process."""
 
     __slots__ = ("cgroup", "connection")

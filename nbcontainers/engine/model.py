@@ -12,35 +12,60 @@ Theory of operation of the states (``Status``), as a table; nothing else may cha
     created     start            running
     exited      start            running
     dead        start            running
-    running     process ends     exited
+    restarting  start            running
     running     pause            paused
     paused      unpause          running
-    paused      process ends     exited
-    running     shim dies        dead
-    paused      shim dies        dead
-    (all but running, paused)  remove  removing
+    restarting  stop             exited
+    removing    remove           removing
+    running or paused, the process ends                       exited
+    running or paused, the shim dies                          dead
+    running or paused, either, and the policy says so         restarting
+    created, exited or dead      remove                       removing
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Status = Literal["created", "running", "paused", "exited", "dead", "removing"]
+Status = Literal["created", "running", "paused", "restarting", "exited", "dead", "removing"]
+RestartName = Literal["no", "always", "unless-stopped", "on-failure"]
+
+RUNNING: tuple[Status, ...] = ("running", "paused", "restarting")
+"""The states in which Docker says that a container runs: one that waits to be started again is among them."""
 
 TRANSITIONS: dict[tuple[Status, str], Status] = {
     ("created", "start"): "running",
     ("exited", "start"): "running",
     ("dead", "start"): "running",
+    ("restarting", "start"): "running",
     ("running", "exit"): "exited",
     ("running", "pause"): "paused",
     ("paused", "unpause"): "running",
     ("paused", "exit"): "exited",
     ("running", "lost"): "dead",
     ("paused", "lost"): "dead",
+    ("running", "restart"): "restarting",
+    ("paused", "restart"): "restarting",
+    ("restarting", "stop"): "exited",
     ("created", "remove"): "removing",
     ("exited", "remove"): "removing",
     ("dead", "remove"): "removing",
     ("removing", "remove"): "removing",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck:
+    """How the container is asked whether it is well; 0 stands for Docker's default.
+
+    ``test`` begins with ``NONE``, ``CMD`` or ``CMD-SHELL``; empty, it is the image's.
+    """
+
+    test: tuple[str, ...] = ()
+    interval_ns: int = 0
+    timeout_ns: int = 0
+    start_period_ns: int = 0
+    start_interval_ns: int = 0
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +95,8 @@ class ContainerConfig:
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
     stop_timeout_seconds: int | None = None
+    healthcheck: Healthcheck | None = None
+    shell: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +136,21 @@ class BindMount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """When a container that has ended is started again; ``maximum_retries`` is for ``on-failure``, 0: no limit."""
+
+    name: RestartName = "no"
+    maximum_retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
     """What the container may use of this machine (Docker's ``HostConfig``). 0 or None: no limit."""
 
     mounts: tuple[BindMount, ...] = ()
     network_mode: Literal["bridge", "none", "host"] = "bridge"
     auto_remove: bool = False
+    restart_policy: RestartPolicy = RestartPolicy()
     memory_bytes: int = 0
     memory_swap_bytes: int = 0
     memory_reservation_bytes: int = 0
@@ -202,6 +238,8 @@ class Container:
         path: The executable, the first word of what runs.
         args: The words after it.
         created_ns: When it was created, nanoseconds since the epoch.
+        restart_count: How often it was started again by its restart policy, since it was started by the user.
+        stopped_by_user: Whether the user has ended it since.
     """
 
     id: str
@@ -216,6 +254,7 @@ class Container:
     state: ContainerState = field(default_factory=ContainerState)
     endpoint: NetworkEndpoint = field(default_factory=NetworkEndpoint)
     restart_count: int = 0
+    stopped_by_user: bool = False
 
     def change(self, by: str, **facts: object) -> None:
         """Move to the state that ``by`` leads to, with other facts of the state set at the same time.

@@ -12,6 +12,7 @@ import shutil
 
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container
+from nbcontainers.engine.restarts import due_at_start
 from nbcontainers.engine.specification import Specification
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
@@ -40,7 +41,10 @@ def leases(containers: list[Container], found: dict[str, Found]) -> list[Lease]:
 
 
 async def resume(lifecycle: Lifecycle, containers: list[Container], found: dict[str, Found]) -> None:
-    """Take every container in, as it is now: watched again, ended, or on with the removal that was begun."""
+    """Take every container in, as it is now: watched again, ended, or on with the removal that was begun.
+
+    What does not run is started where its restart policy says so.
+    """
     for container in containers:
         lifecycle.add(container)
         if container.id in found:
@@ -53,11 +57,19 @@ async def resume(lifecycle: Lifecycle, containers: list[Container], found: dict[
             container.host_config.auto_remove and container.state.status in ("exited", "dead")
         ):
             await lifecycle.remove(container)
+        elif container.state.status == "restarting":
+            lifecycle.restarts.plan(container)
+        elif due_at_start(container):
+            lifecycle.start_soon(container)
 
 
-def sweep(kept: set[str], specification: Specification, snapshots: Snapshots) -> None:
-    """Remove what bears this engine's mark but belongs to no container: groups, directories, snapshots."""
-    _sweep_cgroups(kept, specification.cgroup_parent)
+def sweep(kept: set[str], found: dict[str, Found], specification: Specification, snapshots: Snapshots) -> None:
+    """Remove what bears this engine's mark but belongs to no container: groups, directories, snapshots.
+
+    A container that does not run has no group: one that has just ended when the last engine was killed may still.
+    """
+    running = {container_id for container_id, state in found.items() if isinstance(state, ShimConnection)}
+    _sweep_cgroups(running, specification.cgroup_parent)
     snapshots.sweep(kept)
     for entry in os.scandir(specification.containers):
         if entry.name not in kept:

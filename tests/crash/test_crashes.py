@@ -6,11 +6,13 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nbcontainers.client import extension
 from tests.engine_process import EngineProcess
+from tests.waiting import until
 
 pytestmark = [pytest.mark.root]
 
@@ -156,3 +158,28 @@ def test_a_hundred_containers_at_once(engine: EngineProcess) -> None:
         assert len(engine.client.containers.list()) == 100
         list(pool.map(lambda container: container.remove(force=True), containers))
     assert engine.client.containers.list(all=True) == []
+
+
+def test_restart_policies_outlive_the_engine(engine: EngineProcess) -> None:
+    """A new engine goes on with what waited to be started again, and starts what its policy says should run."""
+    options: Any = {"detach": True, "network_mode": "none"}
+    always, unless = {"Name": "always"}, {"Name": "unless-stopped"}
+    engine.client.containers.run("busybox", ["sleep", "60"], name="stays", restart_policy=always, **options)
+    engine.client.containers.run("busybox", ["sh", "-c", "exit 1"], name="fails", restart_policy=always, **options)
+    engine.client.containers.run("busybox", ["sleep", "60"], name="lost", restart_policy=unless, **options)
+    engine.client.containers.run("busybox", ["sleep", "60"], name="stopped", restart_policy=unless, **options)
+    engine.client.containers.get("stopped").stop(timeout=0)
+    pid = engine.client.containers.get("stays").attrs["State"]["Pid"]
+    lost = engine.client.containers.get("lost").attrs["State"]["Pid"]
+    until(lambda: engine.client.containers.get("fails").status == "restarting")
+    engine.kill()
+    pidfd = os.pidfd_open(lost)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    assert engine.start() == "ready"
+    count = engine.client.containers.get("fails").attrs["RestartCount"]
+    assert engine.client.containers.get("stays").attrs["State"]["Pid"] == pid
+    assert engine.client.containers.get("stopped").status == "exited"
+    until(lambda: engine.client.containers.get("fails").attrs["RestartCount"] > count)
+    until(lambda: engine.client.containers.get("lost").status == "running")
+    assert engine.client.containers.get("lost").attrs["RestartCount"] == 1

@@ -5,6 +5,13 @@ import msgspec
 Strings = list[str] | None
 
 
+class RestartPolicy(msgspec.Struct, rename="pascal"):
+    """When a container is started again."""
+
+    name: str = ""
+    maximum_retry_count: int = 0
+
+
 class LogConfig(msgspec.Struct, rename="pascal"):
     """Where a container's output goes."""
 
@@ -77,6 +84,7 @@ class HostConfig(msgspec.Struct, rename="pascal"):
     log_config: LogConfig | None = None
     network_mode: str | None = None
     auto_remove: bool | None = None
+    restart_policy: RestartPolicy | None = None
     cap_add: Strings = None
     cap_drop: Strings = None
     dns: Strings = None
@@ -110,9 +118,14 @@ class HostConfig(msgspec.Struct, rename="pascal"):
 
 
 class Healthcheck(msgspec.Struct, rename="pascal"):
-    """How a container's health is asked after."""
+    """How a container's health is asked after; times are nanoseconds."""
 
     test: Strings = None
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
 
 
 class NetworkingConfig(msgspec.Struct, rename="pascal"):
@@ -160,3 +173,20 @@ class VolumeCreateRequest(msgspec.Struct, rename="pascal"):
     driver_opts: dict[str, str] | None = None
     labels: dict[str, str] | None = None
     cluster_volume_spec: dict[str, object] | None = None
+
+
+class UpdateRequest(msgspec.Struct, rename="pascal"):
+    """The body of ``POST /containers/{id}/update``; what is not here is refused (see ``updates``)."""
+
+    memory: int | None = None
+    memory_swap: int | None = None
+    memory_reservation: int | None = None
+    nano_cpus: int | None = None
+    cpu_shares: int | None = None
+    cpu_quota: int | None = None
+    cpu_period: int | None = None
+    cpuset_cpus: str | None = None
+    cpuset_mems: str | None = None
+    pids_limit: int | None = None
+    blkio_weight: int | None = None
+    restart_policy: RestartPolicy | None = None

@@ -1,0 +1,216 @@
+"""Health checks: a command that is run in a container every so often, and what its exit codes say of it.
+
+A container is ``starting`` until a probe succeeds (``healthy``) or several in a row fail (``unhealthy``); a failure in
+its start period does not count as long as none has succeeded. Each container has one timer, which is set anew when a
+probe has ended, so that probes never overlap; a paused container is not asked.
+
+Source: Docker Engine API, ``HealthConfig``, ``Health``; Dockerfile reference § HEALTHCHECK; moby, daemon/health.go.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nbcontainers import errors
+from nbcontainers.engine.model import Container, Healthcheck
+from nbcontainers.images.config import Healthcheck as ImageHealthcheck
+
+HealthStatus = Literal["starting", "healthy", "unhealthy"]
+
+DEFAULT_INTERVAL_NS = 30 * 10**9
+DEFAULT_TIMEOUT_NS = 30 * 10**9
+DEFAULT_START_INTERVAL_NS = 5 * 10**9
+DEFAULT_RETRIES = 3
+SHORTEST_NS = 10**6
+KEPT_RESULTS = 5
+OUTPUT_BYTES = 4096
+DEFAULT_SHELL = ("/bin/sh", "-c")
+FAILED_EXIT_CODE = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """How one probe ended: when, with which exit code (-1: it could not be run, or took too long), saying what."""
+
+    started_at_ns: int
+    ended_at_ns: int
+    exit_code: int
+    output: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Health:
+    """What is known of a container's health; ``log`` has the last results, the newest last."""
+
+    status: HealthStatus = "starting"
+    failing_streak: int = 0
+    log: deque[ProbeResult] = field(default_factory=lambda: deque(maxlen=KEPT_RESULTS))
+
+
+Probe = Callable[[Container, tuple[str, ...], float], Awaitable[tuple[int, bytes]]]
+"""Runs a command in a container: returns exit code and output; TimeoutError after so many seconds, when it is ended."""
+
+Tell = Callable[[Container, str], None]
+
+
+def check(healthcheck: Healthcheck) -> None:
+    """Refuse a health check that makes no sense; the words are Docker's.
+
+    Raises:
+        errors.InvalidArgument: A time is shorter than a millisecond, or the retries are negative.
+    """
+    for name, value in (
+        ("Interval", healthcheck.interval_ns),
+        ("Timeout", healthcheck.timeout_ns),
+        ("StartPeriod", healthcheck.start_period_ns),
+        ("StartInterval", healthcheck.start_interval_ns),
+    ):
+        if value and value < SHORTEST_NS:
+            raise errors.InvalidArgument(f"{name} in Healthcheck cannot be less than 1ms, not '{value}' ns")
+    if healthcheck.retries < 0:
+        raise errors.InvalidArgument(f"Retries in Healthcheck cannot be negative: '{healthcheck.retries}'")
+    if healthcheck.test and healthcheck.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
+        kind = healthcheck.test[0]
+        raise errors.InvalidArgument(f"invalid health check '{kind}': NONE, CMD or CMD-SHELL comes first")
+
+
+def merged(asked: Healthcheck | None, of_image: ImageHealthcheck | None) -> Healthcheck | None:
+    """Return a user's health check, with what it leaves out taken from the image's."""
+    if of_image is None:
+        return asked
+    default = Healthcheck(
+        test=tuple(of_image.test or ()),
+        interval_ns=of_image.interval,
+        timeout_ns=of_image.timeout,
+        start_period_ns=of_image.start_period,
+        start_interval_ns=of_image.start_interval,
+        retries=of_image.retries,
+    )
+    if asked is None:
+        return default
+    return Healthcheck(
+        test=asked.test or default.test,
+        interval_ns=asked.interval_ns or default.interval_ns,
+        timeout_ns=asked.timeout_ns or default.timeout_ns,
+        start_period_ns=asked.start_period_ns or default.start_period_ns,
+        start_interval_ns=asked.start_interval_ns or default.start_interval_ns,
+        retries=asked.retries or default.retries,
+    )
+
+
+def command(container: Container) -> tuple[str, ...]:
+    """Return the words of a container's probe; none where its health is not asked after."""
+    healthcheck = container.config.healthcheck
+    if healthcheck is None or len(healthcheck.test) < 2 or healthcheck.test[0] == "NONE":
+        return ()
+    kind, *words = healthcheck.test
+    return (*(container.config.shell or DEFAULT_SHELL), *words) if kind == "CMD-SHELL" else tuple(words)
+
+
+class Healths:
+    """The health of all containers that are asked after it.
+
+    Args:
+        probe: Runs a command in a container.
+        tell: Emits an event of a container.
+    """
+
+    def __init__(self, probe: Probe, tell: Tell) -> None:
+        self._probe = probe
+        self._tell = tell
+        self._healths: dict[str, Health] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def get(self, container: Container) -> Health | None:
+        """Return what is known of a container's health; None where nobody asks."""
+        return self._healths.get(container.id)
+
+    def begin(self, container: Container) -> None:
+        """Ask after a container that has been started, from now on; the results of earlier runs stay in the log."""
+        if not command(container):
+            return
+        health = self._healths.setdefault(container.id, Health())
+        health.status, health.failing_streak = "starting", 0
+        self.resume(container)
+
+    def resume(self, container: Container) -> None:
+        """Ask after a container, as of now in the state in which it was."""
+        if (health := self._healths.get(container.id)) and container.id not in self._tasks:
+            self._tasks[container.id] = asyncio.get_running_loop().create_task(self._ask(container, health))
+
+    def pause(self, container: Container) -> None:
+        """Do not ask while a container is paused or does not run; as in Docker, it is not well meanwhile."""
+        if task := self._tasks.pop(container.id, None):
+            task.cancel()
+            self._healths[container.id].status = "unhealthy"
+
+    def forget(self, container: Container) -> None:
+        """Drop what is known of a container that was removed."""
+        self.pause(container)
+        self._healths.pop(container.id, None)
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, container: Container, health: Health) -> None:
+        healthcheck = container.config.healthcheck or Healthcheck()
+        words = command(container)
+        while True:
+            await asyncio.sleep(_pause_ns(container, healthcheck, health) / 10**9)
+            result = await self._run(container, words, healthcheck.timeout_ns or DEFAULT_TIMEOUT_NS)
+            self._take(container, health, healthcheck, result)
+
+    async def _run(self, container: Container, words: tuple[str, ...], timeout_ns: int) -> ProbeResult:
+        """Run one probe."""
+        started_ns = time.time_ns()
+        try:
+            code, output = await self._probe(container, words, timeout_ns / 10**9)
+            text = output[:OUTPUT_BYTES].decode(errors="replace")
+        except TimeoutError:
+            code, text = FAILED_EXIT_CODE, f"Health check exceeded timeout ({_duration(timeout_ns)})"
+        except (errors.Error, OSError) as error:
+            code, text = FAILED_EXIT_CODE, str(error)
+        return ProbeResult(started_at_ns=started_ns, ended_at_ns=time.time_ns(), exit_code=code, output=text)
+
+    def _take(self, container: Container, health: Health, healthcheck: Healthcheck, result: ProbeResult) -> None:
+        """Learn from a probe's result, and tell when that changes the container's health."""
+        before = health.status
+        health.log.append(result)
+        if result.exit_code == 0:
+            health.failing_streak, health.status = 0, "healthy"
+        elif not (
+            health.status == "starting"
+            and result.started_at_ns - container.state.started_at_ns < healthcheck.start_period_ns
+        ):
+            health.failing_streak += 1
+            if health.failing_streak >= (healthcheck.retries or DEFAULT_RETRIES):
+                health.status = "unhealthy"
+        if health.status != before:
+            with contextlib.suppress(errors.Error):
+                self._tell(container, f"health_status: {health.status}")
+
+
+def _pause_ns(container: Container, healthcheck: Healthcheck, health: Health) -> int:
+    """Return how long to wait before the next probe."""
+    young = time.time_ns() - container.state.started_at_ns < healthcheck.start_period_ns
+    if young and health.status == "starting":
+        return healthcheck.start_interval_ns or DEFAULT_START_INTERVAL_NS
+    return healthcheck.interval_ns or DEFAULT_INTERVAL_NS
+
+
+def _duration(ns: int) -> str:
+    """Return a time as Go prints it, in seconds where it has whole ones: ``1m30s``, ``1.5s``, ``250ms``."""
+    if ns < 10**9:
+        return f"{ns / 10**6:g}ms"
+    minutes, rest = divmod(ns, 60 * 10**9)
+    seconds = f"{rest / 10**9:g}s"
+    return f"{minutes}m{seconds}" if minutes else seconds
