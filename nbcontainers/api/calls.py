@@ -1,5 +1,6 @@
 """One request as a handler sees it: the engine, the path's parameters, and the query's values with their types."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,9 @@ Filters = dict[str, list[str]]
 class Call:
     """One request.
 
+    Attributes:
+        afterwards: What is to be done when the answer has been sent, so that the client does not wait for it.
+
     Args:
         engine: The engine that is asked.
         request: The HTTP request, for its body and its connection.
@@ -30,12 +34,13 @@ class Call:
         version: The API version in the path, such as ``(1, 47)``.
     """
 
-    __slots__ = ("engine", "parameters", "query", "request", "version")
+    __slots__ = ("afterwards", "engine", "parameters", "query", "request", "version")
 
     def __init__(
         self, engine: "Engine", request: web.BaseRequest, parameters: dict[str, str], version: tuple[int, int]
     ) -> None:
         self.engine = engine
+        self.afterwards: Callable[[], None] | None = None
         self.request = request
         self.parameters = parameters
         self.query = request.rel_url.query

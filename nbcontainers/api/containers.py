@@ -1,6 +1,7 @@
 """The endpoints that make, list, change and end containers."""
 
 import asyncio
+from functools import partial
 
 from aiohttp import web
 
@@ -35,6 +36,7 @@ async def create(call: Call) -> web.Response:
         raise errors.NotFound(f"image with reference '{body.image}' was found but does not match '{platform}'")
     config, host_config = creation.configuration(body)
     container, warnings = await call.engine.create(call.text("name"), config, host_config)
+    call.afterwards = partial(call.engine.anticipate, container)
     return responses.json({"Id": container.id, "Warnings": warnings}, 201)
 
 

@@ -73,7 +73,10 @@ class Router:
             call = Call(self._engine, request, parameters, version)
             if route.interruptible:
                 return await route.handler(call)
-            return await asyncio.shield(self._begun(route.handler(call)))
+            response = await asyncio.shield(self._begun(route.handler(call)))
+            if call.afterwards is not None:  # the answer is written before the loop comes to this
+                asyncio.get_running_loop().call_soon(call.afterwards)
+            return response
         except asyncio.CancelledError:
             raise
         except ConnectionError:

@@ -122,7 +122,7 @@ def make(
         errors.Unavailable: The disk is full.
     """
     try:
-        specification.directory(container.id).mkdir(mode=0o700)
+        specification.make_directory(container.id)
         snapshots.prepare(container.id, image.snapshot)
         container.mounts = tuple(_resolve_mounts(container, volumes))
         _fill_new_volumes(container, snapshots, volumes)

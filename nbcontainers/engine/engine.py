@@ -82,6 +82,8 @@ class Engine:
         self.specification = Specification(
             self.root, self.identity, self.snapshots, self.cleanup, swap_limit=self._swap_limit
         )
+        self.cleanup.refill(self.specification.stock.refill)
+        self.cleanup.refill(self.snapshots.stock.refill)
         self.launcher = Launcher(self.specification.cgroup_parent)
         containers = self._state.containers()
         found = await recovery.find(containers, self.specification)
@@ -181,8 +183,11 @@ class Engine:
             self._state.save(container)
         self.lifecycle.add(container)
         self.lifecycle.tell(container, "create")
-        asyncio.get_running_loop().call_soon(self.lifecycle.anticipate, container)
         return container, warnings
+
+    def anticipate(self, container: Container) -> None:
+        """Get ready for the start of a container that was just created; see ``Lifecycle.anticipate``."""
+        self.lifecycle.anticipate(container)
 
     async def start_container(self, name: str) -> None:
         """Start a container; see ``Lifecycle.start``."""

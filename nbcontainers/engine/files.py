@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nbcontainers.engine.model import Container
 
+NAMES = ("hostname", "hosts", "resolv.conf")
 HOST_GATEWAY = "host-gateway"
 
 _LOCAL_NAMES = """127.0.0.1\tlocalhost
@@ -26,11 +27,8 @@ def write(directory: Path, container: Container) -> dict[str, str]:
     Returns:
         What to mount where: path in the container → path on the host.
     """
-    contents = {
-        "hostname": f"{container.config.hostname}\n",
-        "hosts": hosts(container),
-        "resolv.conf": resolv_conf(container),
-    }
+    texts = (f"{container.config.hostname}\n", hosts(container), resolv_conf(container))
+    contents = dict(zip(NAMES, texts, strict=True))
     paths = {name: f"{directory}/{name}" for name in contents}
     for name, text in contents.items():
         with open(paths[name], "wb", 0) as file:

@@ -35,6 +35,7 @@ from nbcontainers.volumes import Volumes
 
 ANTICIPATION_SECONDS = 0.25
 MOST_ANTICIPATED = 2
+LETTING_GO_SECONDS = 0.01
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the container's shim was killed, and the container with it"
 
@@ -83,6 +84,7 @@ class Lifecycle:
         self.restarts = Restarts(self._restart_due)
         self.kept: set[str] = set()  # about to be started again by the user: not removed when they end
         self._live: dict[str, Live] = {}
+        self._ended: dict[str, tuple[asyncio.TimerHandle, cgroups.Cgroup]] = {}
         self._anticipated: dict[str, _Anticipated] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
@@ -150,6 +152,8 @@ class Lifecycle:
             raise errors.Conflict(f"container '{container.name}' is marked for removal and cannot be started")
 
     async def _start(self, container: Container) -> None:
+        self._cleanup.postpone()
+        self._let_go(container.id)
         if self._cleanup.is_pending(self._specification.cgroup_path(container)):
             await asyncio.to_thread(self._cleanup.settle)  # it has only just ended
         try:
@@ -187,6 +191,7 @@ class Lifecycle:
         While the client is on its way to ask for the start, the container gets its network and its mounts; nothing of
         it can be seen, and it is undone when the start does not come soon. Only what lies ready is used for it.
         """
+        self._cleanup.postpone()
         bridged = container.host_config.network_mode == "bridge"
         if (
             container.state.status != "created"
@@ -311,11 +316,12 @@ class Lifecycle:
         lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
         self.tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
         self._settle(container, "next-exit")
-        self._metrics.unwatch(container.id)
         if live := self._live.pop(container.id, None):
             live.connection.close()
-            live.cgroup.close()
-        self._remove_cgroup(container)
+            later = asyncio.get_running_loop().call_later(LETTING_GO_SECONDS, self._let_go, container.id)
+            self._ended[container.id] = (later, live.cgroup)
+        else:
+            self._remove_cgroup(container)
         if again:
             self.restarts.plan(container)
         elif container.host_config.auto_remove and container.id not in self.kept:
@@ -325,6 +331,18 @@ class Lifecycle:
     def save(self, container: Container) -> None:
         """Save a container that was changed."""
         self._state.save(container)
+
+    def _let_go(self, container_id: str) -> None:
+        """Take the last sample of a container that has ended, and have its control group removed.
+
+        It is not done at once, for those who wait for the end are to hear of it first.
+        """
+        if ended := self._ended.pop(container_id, None):
+            later, cgroup = ended
+            later.cancel()
+            self._metrics.unwatch(container_id)
+            cgroup.close()
+            self._cleanup.remove_group(cgroup)
 
     def _save_quietly(self, container: Container) -> None:
         """Save, or leave it to the next engine: the exit status stands in the container's directory too."""
@@ -496,6 +514,8 @@ class Lifecycle:
         self.restarts.close()
         for container in [self.containers[key] for key in self._anticipated]:
             self._give_up_anticipated(container)
+        for container_id in list(self._ended):
+            self._let_go(container_id)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,5 +1,6 @@
 """From a container, as the engine knows it, to what the launcher is told: the last step before anything runs."""
 
+import os
 import re
 import signal as signals
 from pathlib import Path
@@ -9,9 +10,12 @@ from nbcontainers.engine import files, limits
 from nbcontainers.engine.model import Container, MountPoint
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import capabilities
+from nbcontainers.runtime import log
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.defaults import default_mounts, default_spec
+from nbcontainers.runtime.shim import EXIT_TEMPORARY
 from nbcontainers.runtime.spec import Mount, Request, Spec
+from nbcontainers.runtime.stock import Stock
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_LOG_BYTES = 128 << 20
@@ -57,6 +61,9 @@ def environment(container: Container) -> list[str]:
 class Specification:
     """Knows where a container's things lie, and describes it to the launcher.
 
+    Attributes:
+        stock: Directories of containers that nobody has asked for yet.
+
     Args:
         root: The engine's root directory.
         identity: Eight hexadecimal digits that tell this engine from others on the machine.
@@ -68,6 +75,7 @@ class Specification:
     def __init__(self, root: Path, identity: str, snapshots: Snapshots, cleanup: Cleanup, *, swap_limit: bool) -> None:
         self._cleanup = cleanup
         self.containers = root / "containers"
+        self.stock = Stock(root / "blank", _fill_blank)
         self.cgroup_parent = f"/nbcontainers/{identity}"
         self._snapshots = snapshots
         self._swap_limit = swap_limit
@@ -75,6 +83,14 @@ class Specification:
     def directory(self, container_id: str) -> Path:
         """Return the directory that holds a container's logs, files and exit status."""
         return self.containers / container_id
+
+    def make_directory(self, container_id: str) -> None:
+        """Make a new container's directory.
+
+        Raises:
+            OSError: ENOSPC, the disk is full.
+        """
+        self.stock.take(self.directory(container_id))
 
     def cgroup_path(self, container: Container) -> str:
         """Return the container's control group, as ``linux.cgroupsPath`` has it."""
@@ -139,6 +155,13 @@ class Specification:
         # What lies deeper is mounted later, whoever asked for it.
         spec["mounts"] = defaults + sorted([*own, *of_user], key=lambda mount: mount["destination"].count("/"))
         return spec
+
+
+def _fill_blank(directory: str) -> None:
+    """Make the files that every container's directory has sooner or later."""
+    os.mkdir(f"{directory}/{log.DIRECTORY}", 0o700)
+    for name, mode in (*((name, 0o644) for name in files.NAMES), (EXIT_TEMPORARY, 0o600), (log.FIRST_SEGMENT, 0o600)):
+        os.close(os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode))
 
 
 def _bind(source: str, destination: str, *, read_only: bool) -> Mount:

@@ -35,12 +35,16 @@ from pathlib import Path
 from nbcontainers import errors
 from nbcontainers.linux import files
 from nbcontainers.runtime.spec import Rootfs
+from nbcontainers.runtime.stock import Stock
 
 HOST_SNAPSHOT = "host"
 
 
 class Snapshots:
     """All snapshots of one engine; its methods may be called from any thread.
+
+    Attributes:
+        stock: Active snapshots that nobody has asked for yet.
 
     Args:
         root: Their directory; made when missing.
@@ -57,6 +61,7 @@ class Snapshots:
         self._hidden = hidden
         for directory in (self._layers, self._active, self._trash):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.stock = Stock(root / "blank", _fill_blank)
         # Who stands on what; the lock makes looking and changing one step, so that no parent is removed in between.
         self._lock = threading.RLock()
         self._parents = {entry.name: _read_parent(entry.path) for entry in os.scandir(self._layers)}
@@ -81,12 +86,9 @@ class Snapshots:
                 raise errors.Conflict(f"snapshot '{key}' exists")
             self._active_parents[key] = parent
         try:
-            directory.mkdir(mode=0o700)
+            self.stock.take(directory)
             with open(f"{directory}/parent", "wb", 0) as file:
                 file.write((parent or "").encode())
-            os.mkdir(f"{directory}/fs", 0o755)
-            os.chmod(f"{directory}/fs", 0o755)  # whatever the umask
-            os.mkdir(f"{directory}/work", 0o700)
             return self._rootfs(directory, parent, volatile)
         except BaseException:
             self.remove(key)
@@ -266,6 +268,14 @@ class Snapshots:
             if entry.name not in keep:
                 self.remove(entry.name)
         self.empty_trash()
+
+
+def _fill_blank(directory: str) -> None:
+    """Make what an active snapshot consists of, before it has a key or a parent."""
+    os.mkdir(f"{directory}/fs", 0o755)
+    os.chmod(f"{directory}/fs", 0o755)  # whatever the umask
+    os.mkdir(f"{directory}/work", 0o700)
+    os.close(os.open(f"{directory}/parent", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _delete(directory: str | os.PathLike[str]) -> None:

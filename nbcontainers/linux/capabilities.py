@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import cache
 
 from nbcontainers.linux.libc import SYS_CAPSET, syscall
 from nbcontainers.linux.processes import PR_CAPBSET_DROP, prctl
@@ -67,8 +68,9 @@ def mask(names: Iterable[str]) -> int:
     return bits
 
 
+@cache
 def last_capability() -> int:
-    """Return the number of the last capability this kernel knows.
+    """Return the number of the last capability this kernel knows, which does not change while it runs.
 
     Source: capabilities(7) § /proc/sys/kernel/cap_last_cap.
     """

@@ -2,7 +2,8 @@
 
 Removing a tree of files or a control group takes milliseconds, and sometimes the kernel's grace periods. Who removes
 a container need not wait for that, nor should the next start: directories are renamed into a *trash*, which is one
-system call, and a thread empties it, and removes control groups, when there was nothing new for a moment.
+system call, and a thread empties it, and removes control groups, when there was nothing new for a moment. What is to
+be made ahead of time for later starts is made then, too (see ``stock``).
 
 A crash in between loses nothing: the next engine empties the trash, and removes groups that belong to no container.
 """
@@ -11,13 +12,14 @@ import contextlib
 import os
 import select
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from nbcontainers.linux import cgroups, files, processes
 from nbcontainers.linux.cgroups import Cgroup
 from nbcontainers.runtime.shim import PREPARED
 
-_QUIET_SECONDS = 0.1
+_QUIET_SECONDS = 0.03
 _AT_MOST_SECONDS = 2.0
 _ENDING_MS = 100
 
@@ -34,6 +36,7 @@ class Cleanup:
         self._trash = trash
         self._directories = [Path(entry.path) for entry in os.scandir(trash)]
         self._groups: dict[str, Cgroup] = {}
+        self._refills: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._news = bool(self._directories)
         self._working = self._closed = False
@@ -56,6 +59,16 @@ class Cleanup:
         with self._changed:
             self._groups[group.path] = group
             self._tell()
+
+    def refill(self, work: Callable[[], None]) -> None:
+        """Do some work now, and again whenever containers were busy and are so no more."""
+        with self._changed:
+            self._refills.append(work)
+            self._tell()
+
+    def postpone(self) -> None:
+        """Have what is to be done at leisure wait: a container is about to start."""
+        self._news = True
 
     def is_pending(self, path: str) -> bool:
         """Say whether a control group is still to be removed."""
@@ -90,6 +103,9 @@ class Cleanup:
                     continue
                 self._working = True
             self._work()
+            for refill in list(self._refills):
+                with contextlib.suppress(OSError):  # a full disk: who wants one makes it, and is told why not
+                    refill()
 
     def _work(self) -> None:
         """Remove everything there is now."""

@@ -30,6 +30,7 @@ _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 _PROGRAM = "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
 _CLOSE_SECONDS = 10.0
 _GOING_SECONDS = 5
+_REFILL_DELAY_SECONDS = 0.02
 _ATTEMPTS = 2 * PREPARED_SHIMS
 _GO = protocol.encode({"op": "go"})
 _URGENT, _AT_LEISURE = protocol.encode({"urgent": True}), protocol.encode({"urgent": False})
@@ -51,6 +52,7 @@ class Launcher:
         self._control: socket.socket | None = None
         self._prepared: deque[socket.socket] = deque()
         self._asked = 0
+        self._refilling: asyncio.TimerHandle | None = None
         self._waiting: deque[asyncio.Future[socket.socket | None]] = deque()
         self._sweeping: asyncio.Future[None] | None = None
 
@@ -82,6 +84,7 @@ class Launcher:
 
     async def close(self) -> None:
         """End the launcher process and the shims that it has prepared; containers that run are not touched."""
+        self._stop_refilling()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._dismiss(), _CLOSE_SECONDS)
         if self._control is not None:
@@ -159,9 +162,22 @@ class Launcher:
 
     def refill(self) -> None:
         """Have as many shims made as are missing."""
+        self._stop_refilling()
         while len(self._prepared) + self._asked - len(self._waiting) < PREPARED_SHIMS:
             if not self._ask(urgent=False):
                 return
+
+    def _stop_refilling(self) -> None:
+        if self._refilling is not None:
+            self._refilling.cancel()
+            self._refilling = None
+
+    def refill_soon(self) -> None:
+        """Refill, but not while a container starts and its client waits, unless none is left for the next one."""
+        if not self._prepared:
+            self.refill()
+        elif self._refilling is None:
+            self._refilling = asyncio.get_running_loop().call_later(_REFILL_DELAY_SECONDS, self.refill)
 
     async def take_shim(self) -> socket.socket:
         """Return the socket of a prepared shim; when there is none, of one that is made now."""
@@ -278,8 +294,7 @@ class Prepared:
             raise StartError("prepared shims were killed again and again", 125)
         finally:
             self.close()
-            # Only now: while the container starts, nothing else should.
-            self._launcher.refill()
+            self._launcher.refill_soon()
 
     async def _start(self) -> ShimConnection:
         """Say the word, and hear that the program runs.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STDIN, STDOUT, STDERR, END = 0, 1, 2, 255
 DIRECTORY = "log"
 HEADER = struct.Struct("<QIBBxx")
+FIRST_SEGMENT = f"{DIRECTORY}/00000001"
 TRAILER = struct.Struct("<I")
 OVERHEAD = HEADER.size + TRAILER.size
 _READ_BYTES = 1 << 20
@@ -49,7 +50,10 @@ class Writer:
         self._unfinished: dict[int, bool] = {}
         os.makedirs(self._directory, 0o700, exist_ok=True)
         present = segments(directory)
-        self._open(max(present, default=0) + 1)
+        self._open(max(present, default=1))
+        if os.fstat(self._fd).st_size:  # an empty one was made ahead, or by a run that could not be started
+            os.close(self._fd)
+            self._open(self._number + 1)
         if len(present) >= self._keep:
             self._drop_surplus()
 

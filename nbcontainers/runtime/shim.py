@@ -44,6 +44,7 @@ SOCKET_NAME = "shim.sock"
 EXIT_NAME = "exit.json"
 PREPARED = "prepared-"
 """How the name of a prepared shim's control group begins; its process id follows."""
+EXIT_TEMPORARY = f".{EXIT_NAME}.tmp"
 _CHUNK_BYTES = 512 << 10
 _NEW_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
 _ANY = -1
@@ -319,13 +320,12 @@ class Shim:
             raise StartFailedError("the container's init was killed before it could execute the program", 125)
         return steps
 
-    def _write(self, name: str, document: dict[str, object]) -> None:
-        temporary = f".{name}.tmp"
+    def _leave_status(self, status: dict[str, object]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=self._directory_fd)
-        os.write(fd, protocol.encode(document))
+        fd = os.open(EXIT_TEMPORARY, flags, 0o600, dir_fd=self._directory_fd)
+        os.write(fd, protocol.encode(status))
         os.close(fd)
-        os.rename(temporary, name, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
+        os.rename(EXIT_TEMPORARY, EXIT_NAME, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
 
     def _listen(self) -> None:
         # A path of 108 bytes at most fits a socket's address: name the directory by descriptor.
@@ -413,7 +413,7 @@ class Shim:
         oom_kills = self._group.oom_kills() if self._group is not None else 0
         status: dict[str, object] = {"code": code, "at": finished_ns, "oom": oom_kills > 0}
         try:
-            self._write(EXIT_NAME, status)
+            self._leave_status(status)
         except OSError:
             pass  # as above; the engine that is connected hears it all the same
         os.unlink(SOCKET_NAME, dir_fd=self._directory_fd)
