@@ -9,6 +9,7 @@ import click
 
 from nbcontainers.cli.face import Face
 from nbcontainers.client.attached import STDERR, Attached
+from nbcontainers.client.ending import Ending
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _FACTORS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -227,7 +228,7 @@ def run_attached(face: Face, container: str) -> int:
     tty = inspected["Config"]["Tty"]
     attached = Attached(face.client, container, stdout=1, stderr=1)
     # Who asked for removal finds the container gone when the command returns, as with docker.
-    ended = _Waiter(face, container, "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit")
+    ended = Ending(face.client, container, "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit")
     feeder = _Feeder(face, container) if face.stdin is not None else None
     try:
         api.start(container)
@@ -240,27 +241,8 @@ def run_attached(face: Face, container: str) -> int:
     finally:
         if feeder is not None:
             feeder.close()
+        ended.close()
         attached.close()
-
-
-class _Waiter:
-    """Waits for a container's end from before it is started, so that it is not missed."""
-
-    def __init__(self, face: Face, container: str, condition: str) -> None:
-        self._answer: Json = {}
-        self._client = face.client
-        self._thread = threading.Thread(target=self._wait, args=(container, condition), daemon=True)
-        self._thread.start()
-
-    def _wait(self, container: str, condition: str) -> None:
-        try:
-            self._answer = self._client.api.wait(container, condition=condition)
-        except Exception:
-            self._answer = {"StatusCode": 125}  # the start has failed, and says why itself
-
-    def code(self) -> int:
-        self._thread.join()
-        return int(self._answer["StatusCode"])
 
 
 class _Feeder:
