@@ -35,7 +35,8 @@ async def create(call: Call) -> web.Response:
     if platform and platform.split("/")[0] != "linux":
         raise errors.NotFound(f"image with reference '{body.image}' was found but does not match '{platform}'")
     config, host_config = creation.configuration(body)
-    container, warnings = await call.engine.create(call.text("name"), config, host_config)
+    endpoints = creation.endpoints(body, host_config.network_mode)
+    container, warnings = await call.engine.create(call.text("name"), config, host_config, endpoints)
     call.afterwards = partial(call.engine.anticipate, container)
     return responses.json({"Id": container.id, "Warnings": warnings}, 201)
 

@@ -4,16 +4,18 @@ Nothing is silently ignored: every field of Docker's that this engine does not c
 for something, that is when it holds neither Docker's default nor nothing.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
 
 from nbcontainers import errors
-from nbcontainers.api import mounts
+from nbcontainers.api import mounts, networking
 from nbcontainers.api.calls import decode
 from nbcontainers.api.wire import requests as wire
 from nbcontainers.engine.model import (
     ContainerConfig,
+    EndpointConfig,
     Healthcheck,
     HostConfig,
     RestartName,
@@ -21,8 +23,8 @@ from nbcontainers.engine.model import (
     ThrottleDevice,
     Ulimit,
 )
+from nbcontainers.networks.model import BRIDGE
 
-NetworkMode = Literal["bridge", "none", "host"]
 LogDriver = Literal["json-file", "none"]
 
 _SUPPORTED = frozenset(wire.HostConfig.__struct_encode_fields__)
@@ -40,13 +42,6 @@ _DEFAULTS: dict[str, tuple[object, ...]] = {
 # Docker's own fields that ask for nothing of the engine: the CLI's business.
 _NOTES = frozenset(("ConsoleSize", "ContainerIDFile", "Annotations"))
 
-_NETWORKS: dict[str, NetworkMode] = {
-    "": "bridge",
-    "default": "bridge",
-    "bridge": "bridge",
-    "none": "none",
-    "host": "host",
-}
 _RESTART_NAMES: dict[str, RestartName] = {name: name for name in ("no", "always", "unless-stopped", "on-failure")}
 _SIZE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -59,7 +54,6 @@ def configuration(body: wire.CreateRequest) -> tuple[ContainerConfig, HostConfig
         errors.Unsupported: A field asks for something this engine does not do.
     """
     host_config = _host_config(body.host_config)
-    _check_networking(body.networking_config, host_config.network_mode)
     return _container_config(body), host_config
 
 
@@ -70,8 +64,6 @@ def _container_config(body: wire.CreateRequest) -> ContainerConfig:
         raise errors.Unsupported("health checks come later: leave Healthcheck out")
     if body.network_disabled:
         raise errors.Unsupported("NetworkDisabled is not supported: use the network mode 'none'")
-    if body.mac_address:
-        raise errors.Unsupported(f"choosing a MAC address comes later: '{body.mac_address}'")
     if body.on_build or body.shell:
         raise errors.Unsupported("OnBuild and Shell belong to images, not to containers")
     return ContainerConfig(
@@ -90,7 +82,7 @@ def _container_config(body: wire.CreateRequest) -> ContainerConfig:
         entrypoint=_words(body.entrypoint),
         working_dir=body.working_dir or "",
         labels=body.labels or {},
-        exposed_ports=tuple(body.exposed_ports or ()),
+        exposed_ports=networking.exposed_ports(body.exposed_ports or ()),
         volumes=tuple(body.volumes or ()),
         stop_signal=body.stop_signal or "",
         stop_timeout_seconds=body.stop_timeout,
@@ -137,12 +129,17 @@ def _host_config(raw: msgspec.Raw) -> HostConfig:
     if text == b"null":
         text = b"{}"
     asked = decode(text, wire.HostConfig, "HostConfig")
+    if asked.port_bindings or asked.publish_all_ports or asked.links:
+        raise errors.Unsupported("published ports and links come later")
     _refuse_unsupported(decode(text, dict[str, object], "HostConfig"))
     no_new_privileges, seccomp_unconfined = _security(asked.security_opt or [])
     log_driver, log_max_bytes, log_max_files = _log_config(asked.log_config or wire.LogConfig())
     return HostConfig(
         mounts=mounts.of_request(asked.binds or [], asked.mounts or []),
         network_mode=network_mode(asked.network_mode or ""),
+        port_bindings=networking.port_bindings(asked.port_bindings or {}),
+        publish_all_ports=bool(asked.publish_all_ports),
+        links=tuple(asked.links or ()),
         auto_remove=bool(asked.auto_remove),
         restart_policy=restart_policy(asked.restart_policy),
         memory_bytes=asked.memory or 0,
@@ -191,29 +188,30 @@ def _refuse_unsupported(given: dict[str, object]) -> None:
         raise errors.Unsupported(f"HostConfig.{name} is not supported by this engine: '{text}'")
 
 
-def network_mode(name: str) -> NetworkMode:
-    """Return the network for a mode as clients give it.
+def network_mode(name: str) -> str:
+    """Return the name of the network for a mode as clients give it: one of Docker's words, or a network's."""
+    return BRIDGE if name in ("", "default") else name
+
+
+def endpoints(body: wire.CreateRequest, mode: str) -> dict[str, EndpointConfig]:
+    """Return what the container wants in networks, by their names.
+
+    A hardware address may stand outside of them: it is for the network of the mode.
 
     Raises:
-        errors.NotFound: There is no such network.
-        errors.Unsupported: It is another container's.
+        errors.InvalidArgument: A value makes no sense, or there are two hardware addresses.
     """
-    if name.startswith("container:"):
-        raise errors.Unsupported(f"sharing another container's network comes later: '{name}'")
-    if name not in _NETWORKS:
-        raise errors.NoSuchNetwork(name)
-    return _NETWORKS[name]
-
-
-def _check_networking(networking: wire.NetworkingConfig | None, mode: str) -> None:
-    """Refuse endpoint settings, and networks other than the one of the mode; names alone are fine."""
-    for name, endpoint in ((networking and networking.endpoints_config) or {}).items():
-        if network_mode(name) != mode:
-            raise errors.Unsupported(f"a second network comes later: '{name}' beside '{mode}'")
-        for setting, value in (endpoint or {}).items():
-            if value:
-                text = msgspec.json.encode(value).decode()
-                raise errors.Unsupported(f"the endpoint setting {setting} is not supported by this engine: '{text}'")
+    given = (body.networking_config and body.networking_config.endpoints_config) or {}
+    found = {network_mode(name): networking.endpoint(asked) for name, asked in given.items()}
+    if mac := networking.mac_address(body.mac_address or ""):
+        own = found.get(mode, EndpointConfig())
+        if own.mac_address not in ("", mac):
+            raise errors.InvalidArgument(
+                "the container-wide MAC address must match the endpoint-specific MAC address for the main network, "
+                "or be left empty"
+            )
+        found[mode] = replace(own, mac_address=mac)
+    return found
 
 
 def _security(options: list[str]) -> tuple[bool, bool]:

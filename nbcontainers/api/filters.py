@@ -66,9 +66,9 @@ class Containers:
             return False
         if "exited" in asked and not (state.status == "exited" and state.exit_code in self._exit_codes):
             return False
-        if "network" in asked and not {container.host_config.network_mode, container.endpoint.network_id} & set(
-            asked["network"]
-        ):
+        if "network" in asked and not set(asked["network"]) & {
+            value for name, attachment in container.networks.items() for value in (name, attachment.network_id)
+        }:
             return False
         if "volume" in asked and not set(asked["volume"]) & {
             place for mount in container.mounts for place in (mount.name, mount.source, mount.destination)

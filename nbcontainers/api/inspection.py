@@ -6,6 +6,7 @@ Source: Docker Engine API v1.47, ``ContainerInspectResponse``, ``ContainerSummar
 import time
 from typing import TYPE_CHECKING
 
+from nbcontainers.api import placement
 from nbcontainers.api.times import age, rfc3339
 from nbcontainers.engine.model import RUNNING, Container, HostConfig, MountPoint, ThrottleDevice
 
@@ -56,7 +57,7 @@ def inspect(engine: "Engine", container: Container) -> Json:
         "GraphDriver": {"Name": "overlay2", "Data": None},
         "Mounts": [mount_point(mount) for mount in container.mounts],
         "Config": config(container),
-        "NetworkSettings": network_settings(container),
+        "NetworkSettings": placement.network_settings(container),
     }
 
 
@@ -118,7 +119,7 @@ def host_config(container: Container) -> Json:
         "ContainerIDFile": "",
         "LogConfig": {"Type": asked.log_driver, "Config": log_options if asked.log_max_bytes else {}},
         "NetworkMode": asked.network_mode,
-        "PortBindings": {},
+        "PortBindings": placement.port_bindings(asked),
         "RestartPolicy": {
             "Name": asked.restart_policy.name,
             "MaximumRetryCount": asked.restart_policy.maximum_retries,
@@ -137,11 +138,11 @@ def host_config(container: Container) -> Json:
         "GroupAdd": asked.group_add or None,
         "IpcMode": "private",
         "Cgroup": "",
-        "Links": None,
+        "Links": placement.links(container),
         "OomScoreAdj": asked.oom_score_adj,
         "PidMode": "",
         "Privileged": False,
-        "PublishAllPorts": False,
+        "PublishAllPorts": asked.publish_all_ports,
         "ReadonlyRootfs": asked.readonly_rootfs,
         "SecurityOpt": _security_options(asked),
         "Tmpfs": asked.tmpfs or None,
@@ -217,53 +218,6 @@ def mount_point(mount: MountPoint) -> Json:
     return {"Type": mount.kind, "Name": mount.name, **result, "Driver": "local"} if mount.kind == "volume" else result
 
 
-def network_settings(container: Container) -> Json:
-    """Return where a container stands in its network; empty texts while it does not run."""
-    endpoint = container.endpoint
-    return {
-        "Bridge": "",
-        "SandboxID": container.id if container.state.pid else "",
-        "SandboxKey": f"/proc/{container.state.pid}/ns/net" if container.state.pid else "",
-        "Ports": {},
-        "HairpinMode": False,
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None,
-        "EndpointID": endpoint.endpoint_id,
-        "Gateway": endpoint.gateway,
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": endpoint.address,
-        "IPPrefixLen": endpoint.prefix_length,
-        "IPv6Gateway": "",
-        "MacAddress": endpoint.mac_address,
-        "Networks": networks(container),
-    }
-
-
-def networks(container: Container) -> Json:
-    """Return a container's endpoints by the names of their networks: one, here."""
-    endpoint = container.endpoint
-    settings: Json = {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": endpoint.mac_address,
-        "DriverOpts": None,
-        "NetworkID": endpoint.network_id,
-        "EndpointID": endpoint.endpoint_id,
-        "Gateway": endpoint.gateway,
-        "IPAddress": endpoint.address,
-        "IPPrefixLen": endpoint.prefix_length,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": None,
-    }
-    return {container.host_config.network_mode: settings}
-
-
 def summary(container: Container) -> Json:
     """Return one row of ``docker ps``."""
     return {
@@ -273,12 +227,12 @@ def summary(container: Container) -> Json:
         "ImageID": container.image_id,
         "Command": " ".join((container.path, *container.args)),
         "Created": container.created_ns // 10**9,
-        "Ports": [],
+        "Ports": placement.port_summary(container),
         "Labels": container.config.labels,
         "State": container.state.status,
         "Status": status_text(container, time.time_ns()),
         "HostConfig": {"NetworkMode": container.host_config.network_mode},
-        "NetworkSettings": {"Networks": networks(container)},
+        "NetworkSettings": {"Networks": placement.networks(container)},
         "Mounts": [mount_point(mount) for mount in container.mounts],
     }
 

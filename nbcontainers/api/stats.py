@@ -63,7 +63,7 @@ def sample(call: Call, container: Container) -> Json:
         "num_procs": 0,
         "storage_stats": {},
     }
-    if container.host_config.network_mode == "bridge" and (networks := _networks(container.state.pid)):
+    if container.host_config.network_mode != "host" and (networks := _networks(container.state.pid)):
         result["networks"] = networks
     return result
 

@@ -33,11 +33,6 @@ ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("GET", "/system/df", "disk usage comes later"),
     ("POST", "/volumes/prune", "pruning volumes comes later"),
     ("PUT", "/volumes/{name}", "cluster volumes are not supported"),
-    ("POST", "/networks/create", "networks of one's own come later"),
-    ("DELETE", "/networks/{id}", "networks of one's own come later"),
-    ("POST", "/networks/{id}/connect", "connecting a running container comes later"),
-    ("POST", "/networks/{id}/disconnect", "disconnecting a running container comes later"),
-    ("POST", "/networks/prune", "networks of one's own come later"),
     ("GET", "/distribution/{name:.+}/json", "asking a registry comes later"),
     ("GET", "/plugins", _PLUGINS),
     ("GET", "/plugins/{name:.+}", _PLUGINS),
@@ -50,7 +45,15 @@ ENDPOINTS: tuple[tuple[str, str, str], ...] = (
 
 def routes() -> list[Route]:
     """Return a route for each of them."""
-    return [Route(method, path, _refuse(sentence)) for method, path, sentence in ENDPOINTS]
+    return [
+        Route("POST", "/swarm/leave", _leave_swarm),
+        *(Route(method, path, _refuse(sentence)) for method, path, sentence in ENDPOINTS),
+    ]
+
+
+async def _leave_swarm(call: Call) -> web.StreamResponse:
+    """``POST /swarm/leave``: clients that leave to be sure know Docker's status for who is in none."""
+    raise errors.Unavailable("a swarm", "this node is not part of a swarm", "there is nothing to leave")
 
 
 def _refuse(sentence: str) -> Handler:

@@ -19,8 +19,9 @@ from nbcontainers.engine.events import Events
 from nbcontainers.engine.filesystems import Filesystems
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.metrics import Metrics
-from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, HostConfig
+from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, EndpointConfig, HostConfig
 from nbcontainers.engine.names import check_name, new_name
+from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
@@ -90,7 +91,7 @@ class Engine:
         # Before the launcher starts: its prepared groups belong to no container either.
         kept = {container.id for container in containers}
         await asyncio.to_thread(recovery.sweep, kept, found, self.specification, self.snapshots)
-        await self.networks.start(recovery.leases(containers, found))
+        await self.networks.start(recovery.leases(containers, found), self._state.networks())
         undo.push_async_callback(self.networks.close, purge=False)
         self.launcher.start()
         undo.push_async_callback(self.launcher.close)
@@ -98,11 +99,20 @@ class Engine:
             self.root / "build", self.launcher, self.networks, self.cleanup, self.specification.cgroup_parent
         )
         self.builder = Builder(self.images, runner, self.root / "build")
+        by_id: dict[str, Container] = {}
+        self.networking = Networking(
+            networks=self.networks,
+            state=self._state,
+            events=self.events,
+            specification=self.specification,
+            containers=by_id,
+        )
         self.lifecycle = Lifecycle(
+            containers=by_id,
             state=self._state,
             events=self.events,
             launcher=self.launcher,
-            networks=self.networks,
+            networking=self.networking,
             snapshots=self.snapshots,
             volumes=self.volumes,
             metrics=self.metrics,
@@ -152,13 +162,20 @@ class Engine:
 
     # Containers: what may happen to them.
 
-    async def create(self, name: str, config: ContainerConfig, host_config: HostConfig) -> tuple[Container, list[str]]:
+    async def create(
+        self,
+        name: str,
+        config: ContainerConfig,
+        host_config: HostConfig,
+        endpoints: dict[str, EndpointConfig] | None = None,
+    ) -> tuple[Container, list[str]]:
         """Create a container.
 
         Args:
             name: Its name, or empty for a fresh one.
             config: What runs in it; what is left out is taken from the image.
             host_config: What it may use of this machine.
+            endpoints: What it wants in networks, by their names; the network of its mode when there are none.
 
         Returns:
             The container, and warnings for the user.
@@ -177,6 +194,7 @@ class Engine:
             )
         image = self.images.get(config.image)
         container = creation.plan(name, image, config, host_config)
+        container.networks = self.networking.plan(host_config, endpoints or {})
         warnings = creation.warnings(host_config, swap_limit=self._swap_limit)
         with creation.undone_on_error(self.specification, container):
             creation.make(self.specification, self.snapshots, self.volumes, image, container)
@@ -231,6 +249,21 @@ class Engine:
         container = self.container(name)
         await self.lifecycle.remove(container, force=force, volumes=volumes)
         self.sizes.forget(container)
+
+    async def connect(self, network: str, name: str, config: EndpointConfig) -> None:
+        """Put a container into one more network; see ``Networking.connect``."""
+        container = self.container(name)
+        async with self.lifecycle.lock(container):
+            self.lifecycle.give_up_anticipated(container)
+            await self.networking.connect(container, self.networks.get(network), config)
+        self.lifecycle.anticipate(container)
+
+    async def disconnect(self, network: str, name: str) -> None:
+        """Take a container out of a network; see ``Networking.disconnect``."""
+        container = self.container(name)
+        async with self.lifecycle.lock(container):
+            self.lifecycle.give_up_anticipated(container)
+            await self.networking.disconnect(container, self.networks.get(network))
 
     def resize(self, name: str, *, rows: int, columns: int) -> None:
         """Tell a container's terminal its size in characters.

@@ -27,36 +27,65 @@ def write(directory: Path, container: Container) -> dict[str, str]:
     Returns:
         What to mount where: path in the container → path on the host.
     """
-    texts = (f"{container.config.hostname}\n", hosts(container), resolv_conf(container))
-    contents = dict(zip(NAMES, texts, strict=True))
-    paths = {name: f"{directory}/{name}" for name in contents}
-    for name, text in contents.items():
+    texts = {"hostname": f"{container.config.hostname}\n", **contents(container)}
+    paths = {name: f"{directory}/{name}" for name in texts}
+    for name, text in texts.items():
         with open(paths[name], "wb", 0) as file:
             file.write(text.encode())
     return {f"/etc/{name}": path for name, path in paths.items()}
 
 
+def contents(container: Container) -> dict[str, str]:
+    """Return the texts of the files that depend on the networks that the container is in."""
+    return {"hosts": hosts(container), "resolv.conf": resolv_conf(container)}
+
+
+def follow(directory: Path, before: dict[str, str], after: dict[str, str]) -> None:
+    """Change the files of a running container as its networks have changed, in place: they are mounted there.
+
+    What the container has written itself stays: lines of its own in hosts, a whole resolv.conf.
+    """
+    for name in ("hosts", "resolv.conf"):
+        path = directory / name
+        text = path.read_text(errors="replace")
+        if name == "hosts":
+            old, new = before[name].splitlines(keepends=True), after[name].splitlines(keepends=True)
+            kept = [line for line in text.splitlines(keepends=True) if line not in old or line in new]
+            changed = "".join([*kept, *(line for line in new if line not in kept)])
+        else:
+            changed = after[name] if text == before[name] else text
+        if changed != text:
+            path.write_text(changed)
+
+
 def hosts(container: Container) -> str:
-    """Return the text of /etc/hosts: local names, the user's extra ones, the container's own."""
-    config, host_config, endpoint = container.config, container.host_config, container.endpoint
+    """Return the text of /etc/hosts: local names, the user's extra ones, the container's own in every network."""
+    config, host_config = container.config, container.host_config
+    endpoints = [attachment.endpoint for attachment in container.networks.values()]
+    gateway = next((endpoint.gateway for endpoint in endpoints if endpoint.gateway), "")
     lines = []
     for entry in host_config.extra_hosts:
         name, _, address = entry.partition(":")
-        lines.append(f"{endpoint.gateway if address == HOST_GATEWAY else address}\t{name}\n")
+        lines.append(f"{gateway if address == HOST_GATEWAY else address}\t{name}\n")
     if host_config.network_mode == "host":
         return _read("/etc/hosts", _LOCAL_NAMES) + "".join(lines)
-    if endpoint.address:
-        qualified = f"{config.hostname}.{config.domainname} " if config.domainname else ""
-        lines.append(f"{endpoint.address}\t{qualified}{config.hostname}\n")
+    qualified = f"{config.hostname}.{config.domainname} " if config.domainname else ""
+    for endpoint in endpoints:
+        for own in (endpoint.address, endpoint.ipv6_address):
+            if own:
+                lines.append(f"{own}\t{qualified}{config.hostname}\n")
     return _LOCAL_NAMES + "".join(lines)
 
 
 def resolv_conf(container: Container) -> str:
-    """Return the text of /etc/resolv.conf: the host's, less what the container cannot reach, or the user's."""
+    """Return the text of /etc/resolv.conf: the host's, less what the container cannot reach, or the user's.
+
+    Source: Docker documentation, "Networking overview" § DNS services.
+    """
     asked = container.host_config
     servers, search, options = _host_resolver()
-    if asked.network_mode == "bridge":
-        servers = [server for server in servers if not _is_loopback(server)]
+    if asked.network_mode != "host":
+        servers = [server for server in servers if not is_loopback(server)]
     servers = list(asked.dns) or servers
     search = list(asked.dns_search) or search
     options = list(asked.dns_options) or options
@@ -84,7 +113,8 @@ def _host_resolver() -> tuple[list[str], list[str], list[str]]:
     return servers, search, options
 
 
-def _is_loopback(server: str) -> bool:
+def is_loopback(server: str) -> bool:
+    """Say whether a name server's address is only the host's own."""
     try:
         return ipaddress.ip_address(server.partition("%")[0]).is_loopback
     except ValueError:

@@ -21,13 +21,13 @@ from typing import Any
 from nbcontainers import errors
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.metrics import Metrics
-from nbcontainers.engine.model import Container, ContainerState, NetworkEndpoint
+from nbcontainers.engine.model import Container, ContainerState
+from nbcontainers.engine.networking import Attachments, Networking
 from nbcontainers.engine.restarts import Restarts, due
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
-from nbcontainers.networks import Endpoint, Networks
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError
 from nbcontainers.runtime.launching import Launcher, Prepared
@@ -47,7 +47,8 @@ class Lifecycle:
         state: Where every change is saved.
         events: Where every change is told.
         launcher: Starts processes.
-        networks: Gives addresses.
+        networking: Gives addresses.
+        containers: Where the containers are to be kept, by their ids.
         snapshots: Gives root file systems.
         volumes: Gives volumes.
         metrics: Watches what containers use.
@@ -61,7 +62,8 @@ class Lifecycle:
         state: State,
         events: Events,
         launcher: Launcher,
-        networks: Networks,
+        networking: Networking,
+        containers: dict[str, Container],
         snapshots: Snapshots,
         volumes: Volumes,
         metrics: Metrics,
@@ -72,13 +74,13 @@ class Lifecycle:
         self._state = state
         self._events = events
         self._launcher = launcher
-        self._networks = networks
+        self._networking = networking
         self._snapshots = snapshots
         self._volumes = volumes
         self._metrics = metrics
         self._specification = specification
         self._driver = cgroups.detect()
-        self.containers: dict[str, Container] = {}
+        self.containers = containers
         self.names: dict[str, str] = {}
         self.traces: dict[str, list[tuple[str, int, int]]] = {}
         self.restarts = Restarts(self._restart_due)
@@ -158,7 +160,7 @@ class Lifecycle:
             await asyncio.to_thread(self._cleanup.settle)  # it has only just ended
         try:
             if anticipated := self._anticipated.pop(container.id, None):
-                container.endpoint = anticipated.endpoint
+                container.networks = anticipated.networks
                 prepared = anticipated.take()
             else:
                 prepared = await self._prepare(container)
@@ -168,15 +170,12 @@ class Lifecycle:
             raise
         self._started(container, connection)
         self._state.save(container)
+        self._networking.tell(container, "connect", container.networks)
         self.tell(container, "start")
 
     async def _prepare(self, container: Container) -> Prepared:
         """Give the container its network, and a shim that does all but execute its program."""
-        namespace_fd = None
-        container.endpoint = NetworkEndpoint()
-        if container.host_config.network_mode == "bridge":
-            endpoint = await self._networks.attach(container.id)
-            namespace_fd, container.endpoint = endpoint.namespace_fd, _network_endpoint(endpoint)
+        namespace_fd = await self._networking.attach(container)
         try:
             request = self._specification.request(container)
         except BaseException:
@@ -192,44 +191,40 @@ class Lifecycle:
         it can be seen, and it is undone when the start does not come soon. Only what lies ready is used for it.
         """
         self._cleanup.postpone()
-        bridged = container.host_config.network_mode == "bridge"
         if (
             container.state.status != "created"
             or container.id not in self.containers
             or len(self._anticipated) >= MOST_ANTICIPATED
             or not self._launcher.has_prepared()
-            or (bridged and not self._networks.prepared)
+            or not self._networking.is_ready(container)
         ):
             return
-        namespace_fd = None
-        if bridged:
-            endpoint = self._networks.attach_at_once(container.id)
-            namespace_fd, container.endpoint = endpoint.namespace_fd, _network_endpoint(endpoint)
+        namespace_fd = self._networking.attach_at_once(container)
         try:
             request = self._specification.request(container)
         except (OSError, errors.Error):
             # The start itself will find the same, and say so to somebody.
             if namespace_fd is not None:
                 os.close(namespace_fd)
-            self._release_network(container)
+            self._networking.leave(container)
             return
         anticipated = _Anticipated(
-            self._launcher.prepare_at_once(request, network_namespace_fd=namespace_fd), container.endpoint
+            self._launcher.prepare_at_once(request, network_namespace_fd=namespace_fd), container.networks
         )
-        container.endpoint = NetworkEndpoint()
+        container.networks = self._networking.without_places(container)
         self._anticipated[container.id] = anticipated
         anticipated.timer = asyncio.get_running_loop().call_later(
-            ANTICIPATION_SECONDS, self._give_up_anticipated, container
+            ANTICIPATION_SECONDS, self.give_up_anticipated, container
         )
 
-    def _give_up_anticipated(self, container: Container) -> None:
+    def give_up_anticipated(self, container: Container) -> None:
         """Undo what was prepared for a start that has not come."""
         if anticipated := self._anticipated.pop(container.id, None):
             anticipated.take().close()
             self._undo_anticipated(container)
 
     def _undo_anticipated(self, container: Container) -> None:
-        self._networks.release(container.id)
+        self._networking.leave(container)
         self._remove_cgroup(container)
         self._launcher.refill()
 
@@ -255,7 +250,7 @@ class Lifecycle:
 
     async def _start_failed(self, container: Container, error: BaseException) -> None:
         """Give back what the start had taken; the container is as before but for the error it now shows."""
-        self._release_network(container)
+        self._networking.leave(container)
         self._remove_cgroup(container)
         code = error.exit_code if isinstance(error, StartError) else 128
         container.state = replace(container.state, exit_code=code, error=str(error))
@@ -309,12 +304,13 @@ class Lifecycle:
             error=error,
             finished_at_ns=status.finished_at_ns,
         )
-        self._release_network(container)
+        left = self._networking.leave(container)
         self._save_quietly(container)
         if container.state.oom_killed:
             self.tell(container, "oom")
         lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
         self.tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
+        self._networking.tell(container, "disconnect", left)
         self._settle(container, "next-exit")
         if live := self._live.pop(container.id, None):
             live.connection.close()
@@ -365,7 +361,7 @@ class Lifecycle:
         async with self.lock(container):
             if container.id not in self.containers:
                 return
-            self._give_up_anticipated(container)
+            self.give_up_anticipated(container)
             container.change("remove")
             await self._remove(container, volumes=volumes)
 
@@ -486,11 +482,6 @@ class Lifecycle:
         if waiting := self._waiting.pop((container.id, condition), None):
             waiting.set_result(container.state)
 
-    def _release_network(self, container: Container) -> None:
-        if container.endpoint.address:
-            self._networks.release(container.id)
-            container.endpoint = NetworkEndpoint()
-
     def _remove_cgroup(self, container: Container) -> None:
         self._cleanup.remove_group(self._driver.open(self._specification.cgroup_path(container)))
 
@@ -513,7 +504,7 @@ class Lifecycle:
         """Stop watching; containers go on without the engine."""
         self.restarts.close()
         for container in [self.containers[key] for key in self._anticipated]:
-            self._give_up_anticipated(container)
+            self.give_up_anticipated(container)
         for container_id in list(self._ended):
             self._let_go(container_id)
         for task in list(self._tasks):
@@ -553,11 +544,11 @@ class Live:
 class _Anticipated:
     """A container that is prepared for a start which nobody has asked for yet."""
 
-    __slots__ = ("_prepared", "endpoint", "timer")
+    __slots__ = ("_prepared", "networks", "timer")
 
-    def __init__(self, prepared: Prepared, endpoint: NetworkEndpoint) -> None:
+    def __init__(self, prepared: Prepared, networks: Attachments) -> None:
         self._prepared = prepared
-        self.endpoint = endpoint
+        self.networks = networks
         self.timer: asyncio.TimerHandle | None = None
 
     def take(self) -> Prepared:
@@ -565,15 +556,3 @@ class _Anticipated:
         if self.timer is not None:
             self.timer.cancel()
         return self._prepared
-
-
-def _network_endpoint(endpoint: Endpoint) -> NetworkEndpoint:
-    return NetworkEndpoint(
-        network_id=endpoint.network_id,
-        endpoint_id=endpoint.endpoint_id,
-        address=endpoint.address,
-        prefix_length=endpoint.prefix_length,
-        gateway=endpoint.gateway,
-        mac_address=endpoint.mac_address,
-        host_interface=endpoint.host_interface,
-    )

@@ -144,11 +144,41 @@ class RestartPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PortBinding:
+    """One published port as it was asked for.
+
+    Args:
+        port: The container's, such as ``80``.
+        protocol: ``tcp``, ``udp`` or ``sctp``.
+        host_ip: An address of the host; empty for the network's default.
+        host_port: ``8080``, a range such as ``8000-8010`` of which a free one is taken, or empty for any.
+    """
+
+    port: int
+    protocol: str
+    host_ip: str = ""
+    host_port: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedPort:
+    """One port of the host that leads to a port of a running container."""
+
+    port: int
+    protocol: str
+    host_ip: str
+    host_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
     """What the container may use of this machine (Docker's ``HostConfig``). 0 or None: no limit."""
 
     mounts: tuple[BindMount, ...] = ()
-    network_mode: Literal["bridge", "none", "host"] = "bridge"
+    network_mode: str = "bridge"
+    links: tuple[str, ...] = ()
+    port_bindings: tuple[PortBinding, ...] = ()
+    publish_all_ports: bool = False
     auto_remove: bool = False
     restart_policy: RestartPolicy = RestartPolicy()
     memory_bytes: int = 0
@@ -215,16 +245,45 @@ class ContainerState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointConfig:
+    """What the user wants of a container's place in one network (Docker's ``EndpointSettings``).
+
+    ``links`` are ``name:alias``; ``driver_opts`` are kept and shown.
+    """
+
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    link_local_ips: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    mac_address: str = ""
+    driver_opts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkEndpoint:
-    """Where a running container stands in its network; all empty while it does not run."""
+    """Where a running container stands in a network; all empty while it does not run."""
 
     network_id: str = ""
     endpoint_id: str = ""
+    interface: str = ""
     address: str = ""
     prefix_length: int = 0
     gateway: str = ""
     mac_address: str = ""
     host_interface: str = ""
+    ipv6_address: str = ""
+    ipv6_prefix_length: int = 0
+    ipv6_gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A container's place in a network: what the user wants of it, and what is so while the container runs."""
+
+    network_id: str
+    config: EndpointConfig = field(default_factory=EndpointConfig)
+    endpoint: NetworkEndpoint = field(default_factory=NetworkEndpoint)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -238,6 +297,8 @@ class Container:
         path: The executable, the first word of what runs.
         args: The words after it.
         created_ns: When it was created, nanoseconds since the epoch.
+        networks: Its places in networks, by the networks' names.
+        ports: What of it is published now.
         restart_count: How often it was started again by its restart policy, since it was started by the user.
         stopped_by_user: Whether the user has ended it since.
     """
@@ -252,9 +313,17 @@ class Container:
     args: tuple[str, ...] = ()
     mounts: tuple[MountPoint, ...] = ()
     state: ContainerState = field(default_factory=ContainerState)
-    endpoint: NetworkEndpoint = field(default_factory=NetworkEndpoint)
+    networks: dict[str, Attachment] = field(default_factory=dict)
+    ports: tuple[PublishedPort, ...] = ()
     restart_count: int = 0
     stopped_by_user: bool = False
+
+    @property
+    def endpoint(self) -> NetworkEndpoint:
+        """Its place in the network that its mode names, or else in the first one that it is in."""
+        attachments = self.networks
+        first = attachments.get(self.host_config.network_mode) or next(iter(attachments.values()), None)
+        return first.endpoint if first else NetworkEndpoint()
 
     def change(self, by: str, **facts: object) -> None:
         """Move to the state that ``by`` leads to, with other facts of the state set at the same time.

@@ -34,9 +34,16 @@ async def find(containers: list[Container], specification: Specification) -> dic
 def leases(containers: list[Container], found: dict[str, Found]) -> list[Lease]:
     """Return the addresses that containers still use, so that nobody else is given them."""
     return [
-        Lease(container_id=container.id, address=container.endpoint.address)
+        Lease(
+            container_id=container.id,
+            network_id=attachment.network_id,
+            address=attachment.endpoint.address,
+            ipv6_address=attachment.endpoint.ipv6_address,
+        )
         for container in containers
-        if isinstance(found.get(container.id), ShimConnection) and container.endpoint.address
+        if isinstance(found.get(container.id), ShimConnection)
+        for attachment in container.networks.values()
+        if attachment.endpoint.interface
     ]
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import signal as signals
 from pathlib import Path
+from typing import Literal
 
 from nbcontainers import errors
 from nbcontainers.engine import files, limits
@@ -118,7 +119,7 @@ class Specification:
             openStdin=config.open_stdin,
             logMaxBytes=host_config.log_max_bytes or DEFAULT_LOG_BYTES,
             logMaxFiles=host_config.log_max_files if host_config.log_max_bytes else DEFAULT_LOG_FILES,
-            network="namespace" if host_config.network_mode == "bridge" else host_config.network_mode,
+            network=_network(container),
         )
 
     def _spec(self, container: Container, own_files: dict[str, str]) -> Spec:
@@ -162,6 +163,15 @@ def _fill_blank(directory: str) -> None:
     os.mkdir(f"{directory}/{log.DIRECTORY}", 0o700)
     for name, mode in (*((name, 0o644) for name in files.NAMES), (EXIT_TEMPORARY, 0o600), (log.FIRST_SEGMENT, 0o600)):
         os.close(os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode))
+
+
+def _network(container: Container) -> Literal["none", "host", "namespace"]:
+    """Return which network namespace the container has: one that is handed over, an empty one, or the host's."""
+    mode = container.host_config.network_mode
+    if mode == "host":
+        return "host"
+    cabled = any(attachment.endpoint.interface for attachment in container.networks.values())
+    return "namespace" if cabled or mode.startswith("container:") else "none"
 
 
 def _bind(source: str, destination: str, *, read_only: bool) -> Mount:

@@ -1,6 +1,7 @@
 """The engine's memory: one SQLite database, opened by one engine at a time.
 
-What must outlive an engine's death stands here: every container with its configuration and state. Images,
+What must outlive an engine's death stands here: every container with its configuration and state, and
+every network. Images,
 volumes and layers keep themselves on the file system (see ``nbcontainers.images``). The database is in
 write-ahead mode: a committed change survives ``kill -9`` of the engine at once, and the start path waits for no
 ``fsync(2)`` (SQLite, "Write-Ahead Logging").
@@ -20,6 +21,7 @@ import msgspec
 
 from nbcontainers import errors
 from nbcontainers.engine.model import Container
+from nbcontainers.networks import Network
 
 SCHEMA_VERSION = 1
 
@@ -28,13 +30,20 @@ CREATE TABLE IF NOT EXISTS containers (
     id   TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     data BLOB NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS networks (
+    id   TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    data BLOB NOT NULL
+) WITHOUT ROWID;
 """
 
 _SAVE = (
     "INSERT INTO containers (id, name, data) VALUES (?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET name = excluded.name, data = excluded.data"
 )
+
+_SAVE_NETWORK = "INSERT INTO networks (id, name, data) VALUES (?, ?, ?)"
 
 
 class State:
@@ -59,6 +68,7 @@ class State:
             raise
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Container)
+        self._network_decoder = msgspec.json.Decoder(Network)
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=True)
@@ -76,7 +86,7 @@ class State:
         if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             connection.close()
             raise sqlite3.DatabaseError("the quick check found damage")
-        connection.execute(_SCHEMA)
+        connection.executescript(_SCHEMA)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         return connection
 
@@ -128,6 +138,36 @@ class State:
                 "the engine's database", f"'{self.path}' holds a damaged container: {error}", "restore that file"
             ) from error
         return sorted(containers, key=lambda container: container.created_ns)
+
+    def save_network(self, network: Network) -> None:
+        """Write one new network.
+
+        Raises:
+            errors.Unavailable: The database cannot be written.
+        """
+        with self._explain():
+            self._connection.execute(_SAVE_NETWORK, (network.id, network.name, self._encoder.encode(network)))
+
+    def forget_network(self, network_id: str) -> None:
+        """Remove one network; one that is not there is no error."""
+        with self._explain():
+            self._connection.execute("DELETE FROM networks WHERE id = ?", (network_id,))
+
+    def networks(self) -> list[Network]:
+        """Read all networks, in the order of their creation.
+
+        Raises:
+            errors.Unavailable: A row cannot be read.
+        """
+        with self._explain():
+            rows = self._connection.execute("SELECT data FROM networks").fetchall()
+        try:
+            networks = [self._network_decoder.decode(data) for (data,) in rows]
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise errors.Unavailable(
+                "the engine's database", f"'{self.path}' holds a damaged network: {error}", "restore that file"
+            ) from error
+        return sorted(networks, key=lambda network: network.created_ns)
 
     def close(self) -> None:
         """Close the database and let another engine have it."""

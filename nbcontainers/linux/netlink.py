@@ -6,7 +6,9 @@ namespace. A container's network is a namespace with one end of a veth, whose ot
 Source: rtnetlink(7), veth(4), bridge(8).
 """
 
+import errno
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from nbcontainers.errors import SyscallError
 from nbcontainers.linux import namespaces
 
 LOOPBACK_INDEX = 1
+IFA_F_NODAD = 0x02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,9 @@ class Netlink:
         """
         self._call("set alias", alias, self._socket.link, "set", index=index, ifalias=alias)
 
-    def add_veth(self, name: str, bridge: int, *, peer: str, peer_namespace_fd: int, peer_mac: str) -> None:
+    def add_veth(
+        self, name: str, bridge: int, *, peer: str, peer_namespace_fd: int, peer_mac: str, mtu: int = 0
+    ) -> None:
         """Make a cable between a bridge and another network namespace, its near end up.
 
         Args:
@@ -129,16 +134,80 @@ class Netlink:
             peer: The far end's name.
             peer_namespace_fd: The namespace that the far end is born in.
             peer_mac: The far end's hardware address.
+            mtu: The longest packet of both ends in bytes; 0 for the kernel's choice.
 
         Raises:
-            SyscallError: EEXIST when a name is taken.
+            SyscallError: EEXIST when a name is taken, EINVAL for an mtu that is out of range.
 
         Source: veth(4), rtnetlink(7) § RTM_NEWLINK.
         """
-        far = {"ifname": peer, "net_ns_fd": peer_namespace_fd, "address": peer_mac}
+        far: dict[str, object] = {"ifname": peer, "net_ns_fd": peer_namespace_fd, "address": peer_mac}
+        near: dict[str, object] = {"ifname": name, "kind": "veth", "master": bridge, "state": "up"}
+        if mtu:
+            far["mtu"] = near["mtu"] = mtu
+        self._call("add veth", name, self._socket.link, "add", peer=far, **near)
+
+    def add_macvlan(self, name: str, parent: int, *, mode: str, namespace_fd: int, mac: str, mtu: int = 0) -> None:
+        """Make an interface with a hardware address of its own on another one, born in another network namespace.
+
+        Args:
+            name: Its name.
+            parent: The number of the interface it stands on.
+            mode: ``bridge``, ``private``, ``vepa`` or ``passthru``: how those on one parent reach each other.
+            namespace_fd: The namespace that it is born in.
+            mac: Its hardware address.
+            mtu: The longest packet in bytes; 0 for the parent's.
+
+        Raises:
+            SyscallError: EOPNOTSUPP when the kernel has no macvlan, EINVAL when the parent cannot bear one, EBUSY when
+                the parent is plugged into a bridge.
+
+        Source: ip-link(8) § MACVLAN and MACVTAP Type Support, rtnetlink(7) § RTM_NEWLINK.
+        """
+        options: dict[str, object] = {"mtu": mtu} if mtu else {}
         self._call(
-            "add veth", name, self._socket.link, "add", ifname=name, kind="veth", master=bridge, state="up", peer=far
+            "add macvlan",
+            name,
+            self._socket.link,
+            "add",
+            ifname=name,
+            kind="macvlan",
+            link=parent,
+            macvlan_mode=mode,
+            net_ns_fd=namespace_fd,
+            address=mac,
+            **options,
         )
+
+    def set_isolated(self, index: int) -> None:
+        """Let a port of a bridge exchange packets with the bridge itself only, not with other such ports.
+
+        Raises:
+            SyscallError: EOPNOTSUPP when it is plugged into no bridge.
+
+        Source: bridge(8) § bridge link set, isolated.
+        """
+        self._call("isolate port", str(index), self._socket.brport, "set", index=index, isolated=1)
+
+    def set_mtu(self, index: int, mtu: int) -> None:
+        """Set an interface's longest packet, in bytes.
+
+        Raises:
+            SyscallError: EINVAL when it is out of the interface's range.
+
+        Source: ip-link(8) § ip link set, netdevice(7) § SIOCSIFMTU.
+        """
+        self._call("set mtu", str(mtu), self._socket.link, "set", index=index, mtu=mtu)
+
+    def rename(self, index: int, name: str) -> None:
+        """Give an interface that is down another name.
+
+        Raises:
+            SyscallError: EEXIST when the name is taken, EINVAL when it is not a valid one.
+
+        Source: ip-link(8) § ip link set, netdevice(7) § SIOCSIFNAME.
+        """
+        self._call("rename", name, self._socket.link, "set", index=index, ifname=name)
 
     def set_up(self, index: int) -> None:
         """Switch an interface on.
@@ -162,48 +231,70 @@ class Netlink:
             self._call("delete link", name, self._socket.link, "del", index=index)
 
     def add_address(self, index: int, address: str, prefix_length: int) -> None:
-        """Give an interface an IPv4 address.
+        """Give an interface an address; one of IPv6 can be used at once, without asking whether others have it.
 
         Raises:
-            SyscallError: EEXIST when it has it already.
+            SyscallError: EEXIST when it has it already, EACCES for IPv6 where that is switched off.
 
-        Source: rtnetlink(7) § RTM_NEWADDR.
+        Source: rtnetlink(7) § RTM_NEWADDR, ip-address(8) § nodad.
         """
+        flags = {"flags": IFA_F_NODAD} if ":" in address else {}
         self._call(
-            "add address", address, self._socket.addr, "add", index=index, address=address, prefixlen=prefix_length
+            "add address",
+            address,
+            self._socket.addr,
+            "add",
+            index=index,
+            address=address,
+            prefixlen=prefix_length,
+            **flags,
         )
 
     def add_default_route(self, gateway: str) -> None:
-        """Send all packets for elsewhere to a gateway.
+        """Send all packets for elsewhere, of the gateway's family, to a gateway.
 
         Raises:
             SyscallError: ENETUNREACH when the gateway is in no subnet of ours.
 
         Source: rtnetlink(7) § RTM_NEWROUTE.
         """
-        self._call("add default route", gateway, self._socket.route, "add", gateway=gateway)
+        self._call("add default route", gateway, self._socket.route, "add", **_default_route(gateway))
 
-    def addresses(self, index: int) -> list[tuple[str, int]]:
-        """Return an interface's IPv4 addresses with the lengths of their prefixes.
+    def delete_default_route(self, gateway: str) -> None:
+        """Take back what ``add_default_route`` did; a route that is not there is no error.
+
+        Raises:
+            SyscallError: EPERM without CAP_NET_ADMIN.
+
+        Source: rtnetlink(7) § RTM_DELROUTE.
+        """
+        try:
+            self._call("delete default route", gateway, self._socket.route, "del", **_default_route(gateway))
+        except SyscallError as error:
+            if error.errno != errno.ESRCH:
+                raise
+
+    def addresses(self, index: int, family: int = socket.AF_INET) -> list[tuple[str, int]]:
+        """Return an interface's addresses of one family with the lengths of their prefixes.
 
         Source: rtnetlink(7) § RTM_GETADDR.
         """
-        rows = self._socket.get_addr(index=index, family=2)
+        rows = self._socket.get_addr(index=index, family=family)
         return [(str(row.get("address")), int(row["prefixlen"])) for row in rows if row["index"] == index]
 
-    def all_addresses(self) -> list[str]:
-        """Return the IPv4 addresses of all interfaces, also of those that are down, such as ``10.1.2.3/8``.
+    def all_addresses(self, family: int = socket.AF_INET) -> list[str]:
+        """Return the addresses of all interfaces, also of those that are down, such as ``10.1.2.3/8``.
 
         Source: rtnetlink(7) § RTM_GETADDR.
         """
-        return [f"{row.get('address')}/{row['prefixlen']}" for row in self._socket.get_addr(family=2)]
+        return [f"{row.get('address')}/{row['prefixlen']}" for row in self._socket.get_addr(family=family)]
 
-    def routes(self) -> list[str]:
-        """Return the destinations of all IPv4 routes but default ones, such as ``10.0.0.0/8``.
+    def routes(self, family: int = socket.AF_INET) -> list[str]:
+        """Return the destinations of all routes of one family but default ones, such as ``10.0.0.0/8``.
 
         Source: rtnetlink(7) § RTM_GETROUTE.
         """
-        rows = self._socket.get_routes(family=2)
+        rows = self._socket.get_routes(family=family)
         return [f"{row.get('dst')}/{row['dst_len']}" for row in rows if row.get("dst")]
 
     def _call(self, what: str, name: str, function: Any, *arguments: object, **options: object) -> None:
@@ -211,6 +302,10 @@ class Netlink:
             function(*arguments, **options)
         except NetlinkError as error:
             raise SyscallError(error.code, os.strerror(error.code), f"netlink: {what}", name) from error
+
+
+def _default_route(gateway: str) -> dict[str, object]:
+    return {"gateway": gateway, "dst": "::/0" if ":" in gateway else "0.0.0.0/0"}
 
 
 def check_bridge_and_veth() -> None:

@@ -1,10 +1,12 @@
 """Networks: how containers reach each other and the world.
 
 The engine asks for an ``Endpoint`` and gets a network namespace that is ready to be entered; when the container has
-ended it gives the endpoint back. What a network knows about containers is their id.
+ended it gives the endpoint back. What a network knows about containers is their ids, and what they are called.
 
-Reading order: ``addresses`` (who has which address), ``ownership`` (which engine a bridge belongs to), ``bridge``
-(namespaces, cables, the bridge), ``network`` (the room's door).
+Reading order: ``model`` (what a network is), ``addresses`` (who has which address), ``ownership`` (which engine a
+bridge belongs to), ``ground`` (the host's side, namespaces), ``rules`` (what packets may do), ``bridge`` and
+``macvlan`` (the drivers: cables), ``switchboard`` (all networks, in the thread that may enter namespaces), ``network``
+(the room's door).
 
 Example:
     >>> networks = Networks("1a2b3c4d")
@@ -12,8 +14,7 @@ Example:
     >>> endpoint = await networks.attach("my-container")
 """
 
-from nbcontainers.networks.addresses import Lease
-from nbcontainers.networks.bridge import Endpoint
+from nbcontainers.networks.model import Endpoint, Lease, Network, Subnet, Wish
 from nbcontainers.networks.network import Networks
 
-__all__ = ["Endpoint", "Lease", "Networks"]
+__all__ = ["Endpoint", "Lease", "Network", "Networks", "Subnet", "Wish"]

@@ -1,8 +1,4 @@
-"""The bridge and the namespaces plugged into it; every function here works in one thread of its own.
-
-A namespace is made by unsharing the worker thread, keeping a descriptor, and returning. It has no name and no mount:
-it lives as long as a descriptor or a process holds it, and its cable vanishes with it. So whoever is killed, nothing
-is left behind.
+"""The driver ``bridge``: a switch in the kernel, and the cables that are plugged into it.
 
 Nobody is given an address that somebody still has: the near end of a cable is named after the address at its far
 end, and the kernel makes no two interfaces of one name. Cables go later than one would think (the kernel cleans up
@@ -15,129 +11,130 @@ import errno
 import ipaddress
 import os
 import secrets
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 
-from nbcontainers.errors import SyscallError, Unavailable
-from nbcontainers.linux import namespaces, nftables
-from nbcontainers.linux.netlink import LOOPBACK_INDEX, Netlink
+from nbcontainers.errors import SyscallError
+from nbcontainers.linux.netlink import Netlink
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks import ownership
-from nbcontainers.networks.addresses import Addresses, mac_address
+from nbcontainers.networks.addresses import Book, mac_address
+from nbcontainers.networks.ground import Ground, add_default_routes
+from nbcontainers.networks.model import (
+    OPTION_BRIDGE_NAME,
+    OPTION_ICC,
+    OPTION_MASQUERADE,
+    Endpoint,
+    Network,
+    Subnet,
+    Wish,
+)
+from nbcontainers.networks.rules import Segment
 
-CONTAINER_INTERFACE = "eth0"
-_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+FIRST_INTERFACE = "eth0"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """A place in a network, ready to be entered.
-
-    Args:
-        network_id: The network's id.
-        endpoint_id: 64 hexadecimal digits.
-        namespace_fd: The network namespace; whoever takes the endpoint closes it.
-        address: The IPv4 address in it.
-        prefix_length: Of the subnet.
-        gateway: The bridge's address.
-        mac_address: The hardware address.
-        host_interface: The name of the cable's end on the host.
-    """
-
-    network_id: str
-    endpoint_id: str
-    namespace_fd: int
-    address: str
-    prefix_length: int
-    gateway: str
-    mac_address: str
-    host_interface: str
+def bridge_name(identity: str, network: Network) -> str:
+    """Return the name of a network's bridge: the user's, or one of the engine's own."""
+    chosen = network.options.get(OPTION_BRIDGE_NAME, "")
+    return chosen or ownership.bridge_name(identity, "" if network.is_predefined else network.id)
 
 
 class Bridge:
-    """One bridge with its subnet.
+    """One bridge with its subnets.
 
     Args:
-        identity: The engine's eight hexadecimal digits.
-        network_id: The id that endpoints carry.
+        ground: What it stands on.
+        network: The network; without subnets it takes the one that an earlier engine has left, or one that is free.
     """
 
-    def __init__(self, identity: str, network_id: str) -> None:
-        self.name = ownership.bridge_name(identity)
-        self.problems: list[str] = []
-        self.addresses: Addresses
-        self._identity = identity
-        self._network_id = network_id
-        self._table = ownership.table_name(identity)
-        self._held = contextlib.ExitStack()
-        self._netlink: Netlink
-        self._home_fd = -1
+    def __init__(self, ground: Ground, network: Network) -> None:
+        self.network = network
+        self.name = bridge_name(ground.identity, network)
+        self.book: Book
+        self._ground = ground
         self._index = 0
+        self._is_ours = True
+        self._isolated = not network.flag(OPTION_ICC, True)
 
     def open(self) -> None:
-        """Make the bridge, or take over the one that an earlier engine has left; ``close`` it also when this fails.
+        """Make the bridge, or take over the one that is there; call it while ``ownership.alone``.
 
         Raises:
             SyscallError: The kernel has no bridges.
             Unavailable: No subnet is free.
         """
-        with ownership.alone():
-            self._open()
-
-    def _open(self) -> None:
-        self._home_fd = namespaces.open_namespace("net", "thread-self")
-        self._held.callback(os.close, self._home_fd)
-        self._netlink = Netlink()
-        self._held.callback(self._netlink.close)
-        ownership.sweep(self._netlink, self._identity)
-        self._index = self._netlink.link_index(self.name)
-        if self._index:
+        netlink = self._ground.netlink
+        found = next((link for link in netlink.links() if link.name == self.name), None)
+        if found is not None:
+            self._is_ours = not self.network.options.get(OPTION_BRIDGE_NAME) or ownership.is_mark(found.alias)
+            self._index = found.index
+            self._settle_subnets(netlink.addresses(found.index))
             self._prepare()
-        else:
-            subnet = self._free_subnet()
-            self._index = self._netlink.add_bridge(self.name)
-            try:
-                self._prepare(subnet)
-            except BaseException:
-                self._netlink.delete_link(self.name)
-                raise
-        self._masquerade()
-
-    def _free_subnet(self) -> ipaddress.IPv4Network:
-        return addressing.choose_subnet([*self._netlink.routes(), *self._netlink.all_addresses()])
-
-    def _prepare(self, subnet: ipaddress.IPv4Network | None = None) -> None:
-        """Mark the bridge as ours, give it its addresses, unless it has some already, and switch it on."""
-        self._netlink.set_alias(self._index, ownership.mark())
-        existing = self._netlink.addresses(self._index)
-        if existing:
-            address, prefix_length = existing[0]
-            subnet = ipaddress.IPv4Network(f"{address}/{prefix_length}", strict=False)
-        subnet = subnet or self._free_subnet()
-        self.addresses = Addresses(subnet)
-        # Without one of its own its hardware address would change as containers come and go, and every container
-        # would send to the old one until its neighbour table forgets it.
-        self._netlink.set_mac(self._index, mac_address(self.addresses.gateway))
-        if not existing:
-            self._netlink.add_address(self._index, self.addresses.gateway, subnet.prefixlen)
-        self._netlink.set_up(self._index)
-
-    def _masquerade(self) -> None:
-        """Let containers out under the host's address; where that cannot be, say so and go on without."""
-        subnet = self.addresses.subnet
+            return
+        self._settle_subnets([])
+        # A name of the user's tells nobody whose it is: the bridge has it only when it bears our mark.
+        first_name = ownership.bridge_name(self._ground.identity, "" if self.network.is_predefined else self.network.id)
+        self._index = netlink.add_bridge(first_name)
         try:
-            if _FORWARDING.read_text().strip() != "1":
-                _FORWARDING.write_text("1")
+            if self.name != first_name:
+                netlink.set_alias(self._index, ownership.mark())
+                netlink.rename(self._index, self.name)
+            self._prepare()
+        except BaseException:
+            self._index = 0
+            netlink.delete_link(first_name)
+            netlink.delete_link(self.name)
+            raise
+
+    def _settle_subnets(self, existing: list[tuple[str, int]]) -> None:
+        """Find the subnets, where the network does not say, and open the book of addresses."""
+        if not self.network.subnets:
+            if existing:
+                subnet = ipaddress.IPv4Network(f"{existing[0][0]}/{existing[0][1]}", strict=False)
+            else:
+                netlink = self._ground.netlink
+                subnet = addressing.choose_subnet([*netlink.routes(), *netlink.all_addresses()])
+            gateway = existing[0][0] if existing else str(subnet.network_address + 1)
+            self.network = replace(self.network, subnets=(Subnet(subnet=str(subnet), gateway=gateway, asked=False),))
+        self.book = addressing.book(self.network.subnets)
+
+    def _prepare(self) -> None:
+        """Mark the bridge as ours, give it its addresses, unless it has them already, and switch it on."""
+        netlink, index = self._ground.netlink, self._index
+        if self._is_ours:
+            netlink.set_alias(index, ownership.mark())
+            # Without one of its own its hardware address would change as containers come and go, and every container
+            # would send to the old one until its neighbour table forgets it.
+            netlink.set_mac(index, mac_address(self.book.ipv4.gateway))
+            if self.network.mtu:
+                netlink.set_mtu(index, self.network.mtu)
+        for addresses in (self.book.ipv4, self.book.ipv6):
+            if addresses is not None:
+                with _existing_is_fine():
+                    netlink.add_address(index, addresses.gateway, addresses.subnet.prefixlen)
+        netlink.set_up(index)
+        self._set_sysctls()
+
+    def _set_sysctls(self) -> None:
+        ground = self._ground
+        try:
+            # What the host sends to 127.0.0.1 may be led to a container; ``rules`` keep containers from coming here.
+            ground.write_sysctl(f"ipv4/conf/{self.name}/route_localnet", "1")
+            if self.book.ipv6 is not None and not self.network.internal:
+                ground.forward_ipv6()
         except OSError as error:
-            self.problems.append(f"containers have no way out: {_FORWARDING}: {error.strerror}")
-        try:
-            nftables.run(
-                f"add table ip {self._table}; delete table ip {self._table}; add table ip {self._table}\n"
-                f"add chain ip {self._table} postrouting {{ type nat hook postrouting priority srcnat; }}\n"
-                f'add rule ip {self._table} postrouting ip saddr {subnet} oifname != "{self.name}" masquerade\n'
-            )
-        except Unavailable as error:
-            self.problems.append(f"containers have no way out: {error}")
+            ground.problems.append(f"network '{self.network.name}' lacks something: {error.filename}: {error.strerror}")
+
+    @property
+    def segment(self) -> Segment:
+        """What the rules know of it."""
+        return Segment(
+            bridge=self.name,
+            subnets=tuple(subnet.subnet for subnet in self.network.subnets),
+            internal=self.network.internal,
+            masquerade=self.network.flag(OPTION_MASQUERADE, True),
+        )
 
     def make_endpoint(self) -> Endpoint:
         """Make a namespace with a cable to the bridge, an address and a route.
@@ -146,88 +143,145 @@ class Bridge:
             SyscallError: A limit of the kernel is reached.
             Unavailable: No address is free.
         """
-        inside, namespace_fd = _new_namespace(self._home_fd)
-        try:
-            address, interface = self._plug(namespace_fd)
+        inside, namespace_fd = self._ground.new_namespace()
+        with inside:
             try:
-                self._configure(inside, address)
+                endpoint = self.plug(inside, namespace_fd, FIRST_INTERFACE, Wish(network_id=self.network.id))
+                try:
+                    add_default_routes(inside, endpoint)
+                except BaseException:
+                    self.give_back(endpoint.address, endpoint.ipv6_address)
+                    raise
             except BaseException:
-                self.addresses.give_back(address)
+                os.close(namespace_fd)
                 raise
+        return endpoint
+
+    def plug(self, inside: Netlink, namespace_fd: int, interface: str, wish: Wish) -> Endpoint:
+        """Lay a cable into a namespace and give its far end addresses.
+
+        Args:
+            inside: A socket in that namespace.
+            namespace_fd: A descriptor of it.
+            interface: The name of the far end.
+            wish: What the container wants.
+
+        Raises:
+            SyscallError: A limit of the kernel is reached.
+            InvalidArgument: An address is not in this network.
+            Forbidden: Somebody has the address.
+            Unavailable: No address is free.
+        """
+        ipv6_address = self.book.take_ipv6(wish.ipv6_address)
+        address = ""
+        try:
+            address, name, mac = self._lay_cable(namespace_fd, interface, wish)
+            if self._isolated:
+                self._ground.netlink.set_isolated(self._ground.netlink.link_index(name))
+            self._configure(inside, interface, address, ipv6_address, wish)
         except BaseException:
-            os.close(namespace_fd)
+            self.give_back(address, ipv6_address)
             raise
-        finally:
-            inside.close()
+        ipv4, ipv6, internal = self.book.ipv4, self.book.ipv6, self.network.internal
         return Endpoint(
-            network_id=self._network_id,
+            network_id=self.network.id,
             endpoint_id=secrets.token_hex(32),
             namespace_fd=namespace_fd,
+            interface=interface,
             address=address,
-            prefix_length=self.addresses.subnet.prefixlen,
-            gateway=self.addresses.gateway,
-            mac_address=mac_address(address),
-            host_interface=interface,
+            prefix_length=ipv4.subnet.prefixlen,
+            gateway="" if internal else ipv4.gateway,
+            mac_address=mac,
+            host_interface=name,
+            ipv6_address=ipv6_address,
+            ipv6_prefix_length=ipv6.subnet.prefixlen if ipv6 else 0,
+            ipv6_gateway=ipv6.gateway if ipv6 and not internal else "",
         )
 
-    def _plug(self, namespace_fd: int) -> tuple[str, str]:
-        """Lay a cable into a namespace, for the first address that nobody has; return it and the near end's name."""
+    def _lay_cable(self, namespace_fd: int, interface: str, wish: Wish) -> tuple[str, str, str]:
+        """Lay a cable for the address that is wanted; return the address, the near end's name and the far end's mac."""
+        if not wish.address:
+            return self._lay_next_cable(namespace_fd, interface, wish)
+        self.book.ipv4.take_this(wish.address)
+        name = self._cable_name(wish.address)
+        mac = wish.mac_address or mac_address(wish.address)
+        try:
+            # A cable of that name belongs to a container that has ended: the book knows of all others.
+            self._ground.netlink.delete_link(name)
+            self._add_veth(name, namespace_fd, interface, mac)
+        except BaseException:
+            self.book.ipv4.give_back(wish.address)
+            raise
+        return wish.address, name, mac
+
+    def _lay_next_cable(self, namespace_fd: int, interface: str, wish: Wish) -> tuple[str, str, str]:
+        """Lay a cable for the first address that nobody has."""
         passed = []
         try:
             while True:
-                address = self.addresses.take()
+                address = self.book.ipv4.take()
                 passed.append(address)
-                interface = f"nbv{self._identity[:4]}{int(ipaddress.ip_address(address)):08x}"
+                name, mac = self._cable_name(address), wish.mac_address or mac_address(address)
                 try:
-                    self._netlink.add_veth(
-                        interface,
-                        self._index,
-                        peer=CONTAINER_INTERFACE,
-                        peer_namespace_fd=namespace_fd,
-                        peer_mac=mac_address(address),
-                    )
+                    self._add_veth(name, namespace_fd, interface, mac)
                 except SyscallError as error:
                     if error.errno != errno.EEXIST:
                         raise
                 else:
                     passed.remove(address)
-                    return address, interface
+                    return address, name, mac
         finally:
             # Not sooner: they would be offered again before all others were tried.
             for address in passed:
-                self.addresses.give_back(address)
+                self.book.ipv4.give_back(address)
 
-    def _configure(self, inside: Netlink, address: str) -> None:
-        index = inside.link_index(CONTAINER_INTERFACE)
-        inside.add_address(index, address, self.addresses.subnet.prefixlen)
+    def _cable_name(self, address: str) -> str:
+        return f"nbv{self._ground.identity[:4]}{int(ipaddress.ip_address(address)):08x}"
+
+    def _add_veth(self, name: str, namespace_fd: int, interface: str, mac: str) -> None:
+        self._ground.netlink.add_veth(
+            name,
+            self._index,
+            peer=interface,
+            peer_namespace_fd=namespace_fd,
+            peer_mac=mac,
+            mtu=self.network.mtu,
+        )
+
+    def _configure(self, inside: Netlink, interface: str, address: str, ipv6_address: str, wish: Wish) -> None:
+        index = inside.link_index(interface)
+        inside.add_address(index, address, self.book.ipv4.subnet.prefixlen)
+        if self.book.ipv6 is not None:
+            inside.add_address(index, ipv6_address, self.book.ipv6.subnet.prefixlen)
+        for extra in wish.link_local:
+            inside.add_address(index, extra, 64 if ":" in extra else 16)
         inside.set_up(index)
-        inside.set_up(LOOPBACK_INDEX)
-        inside.add_default_route(self.addresses.gateway)
+
+    def unplug(self, endpoint: Endpoint) -> None:
+        """Pull a cable out of a namespace that lives on."""
+        self._ground.netlink.delete_link(endpoint.host_interface)
+        self.give_back(endpoint.address, endpoint.ipv6_address)
+
+    def give_back(self, address: str, ipv6_address: str) -> None:
+        """Let somebody else have an endpoint's addresses: its namespace has gone."""
+        self.book.give_back(address, ipv6_address)
 
     def close(self, *, purge: bool) -> None:
-        """Let go of the bridge; ``purge`` removes it, and the rules. What is not open, or no longer, is no error.
+        """Let go of the bridge; ``purge`` removes it. What is not open, or no longer, is no error.
 
         Raises:
             SyscallError: The kernel does not remove the bridge.
         """
         index, self._index = self._index, 0
-        with self._held:
-            if purge and index:
-                with ownership.alone():
-                    self._netlink.delete_link(self.name)
-                    with contextlib.suppress(Unavailable):
-                        nftables.run(f"delete table ip {self._table}")
+        if purge and index and self._is_ours:
+            with ownership.alone():
+                self._ground.netlink.delete_link(self.name)
 
 
-def _new_namespace(home_fd: int) -> tuple[Netlink, int]:
-    """Return a socket in a new network namespace and a descriptor of it; the calling thread comes home."""
-    namespaces.unshare(namespaces.CLONE_NEWNET)
+@contextlib.contextmanager
+def _existing_is_fine() -> Iterator[None]:
     try:
-        namespace_fd = namespaces.open_namespace("net", "thread-self")
-        try:
-            return Netlink(), namespace_fd
-        except BaseException:
-            os.close(namespace_fd)
+        yield
+    except SyscallError as error:
+        if error.errno != errno.EEXIST:
             raise
-    finally:
-        namespaces.setns(home_fd, namespaces.CLONE_NEWNET)

@@ -1,19 +1,23 @@
-"""The networks of one engine: the bridge, with endpoints prepared ahead, and ``host`` and ``none``.
+"""The networks of one engine, and the places that containers have in them: the room's door.
 
-Making an endpoint takes about 5 ms, so some are made before they are wanted: ``attach`` takes one from the pool and
-has it replaced in the background. One thread does all work that changes namespaces; the event loop never does.
+Making an endpoint takes about 5 ms, so some in the default bridge are made before they are wanted: ``attach`` takes one
+from the pool and has it replaced in the background. One thread does all work that changes namespaces (see
+``switchboard``); the event loop never does.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from nbcontainers.networks.addresses import Lease
-from nbcontainers.networks.bridge import Bridge, Endpoint
+from nbcontainers import errors
+from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Wish
+from nbcontainers.networks.rules import Forwarding
+from nbcontainers.networks.switchboard import Switchboard
 
 PREPARED_ENDPOINTS = 4
 _REFILL_DELAY_SECONDS = 0.02
@@ -29,50 +33,157 @@ class Networks:
     """
 
     def __init__(self, identity: str) -> None:
-        self._ids = {
-            name: hashlib.sha256(f"{identity}/{name}".encode()).hexdigest() for name in ("bridge", "host", "none")
-        }
-        self._bridge = Bridge(identity, self._ids["bridge"])
+        predefined = [
+            Network(id=hashlib.sha256(f"{identity}/{name}".encode()).hexdigest(), name=name, driver=driver)
+            for name, driver in PREDEFINED.items()
+        ]
+        self._networks = {network.id: network for network in predefined}
+        self._names = {network.name: network.id for network in predefined}
+        self._switchboard = Switchboard(identity, predefined[0])
+        self._default_id = self._names[BRIDGE]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="networks")
         self._pool: deque[Endpoint] = deque()
-        self._leases: dict[str, str] = {}
+        self._leases: dict[str, list[Lease]] = {}
+        self._arriving: Counter[str] = Counter()
         self._making: set[asyncio.Future[Endpoint]] = set()
         self._refilling: asyncio.Task[None] | None = None
         self._refill_problem = ""
         self._closed = False
 
-    async def start(self, leases: list[Lease]) -> None:
-        """Make the bridge ready; when that fails, nothing is left to be closed.
+    async def start(
+        self, leases: list[Lease], networks: Iterable[Network] = (), forwardings: Iterable[Forwarding] = ()
+    ) -> None:
+        """Make the networks ready; when that fails, nothing is left to be closed.
 
         Args:
             leases: The addresses that containers of an earlier engine still have.
+            networks: The user's networks.
+            forwardings: The ports that containers of an earlier engine have published.
 
         Raises:
             SyscallError: The kernel has no bridges.
             Unavailable: No subnet is free.
         """
+        known = list(networks)
         try:
-            await self._work(self._bridge.open)
+            await self._work(lambda: self._switchboard.open(known, forwardings))
         except BaseException:
             await self.close(purge=False)
             raise
+        for network in (*known, self._switchboard.default.network):
+            self._networks[network.id] = network
+            self._names[network.name] = network.id
         for lease in leases:
-            self._bridge.addresses.reserve(lease.address)
-            self._leases[lease.container_id] = lease.address
+            self._reserve(lease)
         self._refill()
+
+    def _reserve(self, lease: Lease) -> None:
+        self._leases.setdefault(lease.container_id, []).append(lease)
+        try:
+            driver = self._switchboard.driver(lease.network_id or self._default_id)
+        except errors.Error:
+            return  # the network is gone; the address with it
+        driver.book.reserve(lease.address, lease.ipv6_address)
 
     @property
     def problems(self) -> list[str]:
         """What the networks cannot do on this machine, one sentence each."""
-        return [*self._bridge.problems, *([self._refill_problem] if self._refill_problem else [])]
+        return [*self._switchboard.ground.problems, *([self._refill_problem] if self._refill_problem else [])]
 
     @property
     def prepared(self) -> int:
         """How many endpoints wait to be taken."""
         return len(self._pool)
 
+    # Networks.
+
+    def all(self) -> list[Network]:
+        """Return all networks: those that are always there, then the user's, oldest first."""
+        return list(self._networks.values())
+
+    def get(self, name: str) -> Network:
+        """Return the network with this id, name or unique beginning of an id.
+
+        Raises:
+            errors.NoSuchNetwork: There is none.
+            errors.InvalidArgument: The beginning fits several ids.
+        """
+        if found := self._networks.get(name) or self._networks.get(self._names.get(name, "")):
+            return found
+        matches = [network for key, network in self._networks.items() if name and key.startswith(name)]
+        if len(matches) > 1:
+            raise errors.InvalidArgument(f"network {name} is ambiguous ({len(matches)} matches found on ID prefix)")
+        if not matches:
+            raise errors.NoSuchNetwork(name)
+        return matches[0]
+
+    def bridge_of(self, network: Network) -> str:
+        """Return the name of a network's bridge; empty for one that has none."""
+        try:
+            segment = self._switchboard.driver(network.id).segment
+        except errors.Error:
+            return ""
+        return segment.bridge if segment else ""
+
+    async def create(self, network: Network) -> Network:
+        """Make a network.
+
+        Returns:
+            The network with the subnets that were chosen for it.
+
+        Raises:
+            errors.Conflict: The name is taken.
+            errors.Forbidden: A subnet or the bridge is another network's.
+            errors.InvalidArgument: An option names nothing that is here.
+            errors.Unavailable: No subnet is free, or nothing can keep networks apart.
+        """
+        if network.name in self._names:
+            raise errors.Conflict(f"network with name {network.name} already exists")
+        self._names[network.name] = network.id  # before anybody waits: two may ask at once
+        try:
+            made = await self._work(lambda: self._switchboard.create(network))
+        except BaseException:
+            del self._names[network.name]
+            raise
+        self._networks[made.id] = made
+        return made
+
+    async def remove(self, network: Network) -> None:
+        """Remove a network that nobody is in."""
+        self._networks.pop(network.id, None)
+        self._names.pop(network.name, None)
+        await self._work(lambda: self._switchboard.remove(network.id))
+
+    def is_used(self, network: Network) -> bool:
+        """Say whether anybody is in a network, or on the way into it."""
+        return self._arriving[network.id] > 0 or any(
+            lease.network_id == network.id for leases in self._leases.values() for lease in leases
+        )
+
+    @contextlib.contextmanager
+    def _expecting(self, wishes: Sequence[Wish]) -> Iterator[None]:
+        """Keep the networks of the wishes in use until somebody is in them."""
+        self._arriving.update(wish.network_id for wish in wishes)
+        try:
+            yield
+        finally:
+            self._arriving.subtract(wish.network_id for wish in wishes)
+
+    def check(self, network: Network, wish: Wish) -> None:
+        """Refuse a wish for an address that the network can never give.
+
+        Raises:
+            errors.InvalidArgument: It cannot.
+        """
+        book = self._switchboard.driver(network.id).book
+        if wish.address:
+            book.ipv4.check(wish.address)
+        book.check_ipv6(wish.ipv6_address)
+
+    # Places in them.
+
     async def attach(self, container_id: str) -> Endpoint:
-        """Give a container a place in the bridge network.
+        """Give a container a place in the default bridge.
 
         Raises:
             SyscallError: A limit of the kernel is reached.
@@ -87,49 +198,91 @@ class Networks:
         return self._lease(container_id, self._pool.popleft())
 
     def _lease(self, container_id: str, endpoint: Endpoint) -> Endpoint:
-        self._leases[container_id] = endpoint.address
+        self._note(container_id, endpoint)
         self._refill()
         return endpoint
 
+    def _note(self, container_id: str, endpoint: Endpoint) -> None:
+        lease = Lease(
+            container_id=container_id,
+            address=endpoint.address,
+            ipv6_address=endpoint.ipv6_address,
+            network_id=endpoint.network_id,
+        )
+        self._leases.setdefault(container_id, []).append(lease)
+
+    async def join(self, container_id: str, wishes: Sequence[Wish]) -> list[Endpoint]:
+        """Give a container a place in one network or several.
+
+        Returns:
+            The endpoints, in the order of the wishes, all of one namespace.
+
+        Raises:
+            SyscallError: A limit of the kernel is reached.
+            errors.Error: A wish cannot be met; nothing is left.
+        """
+        if list(wishes) == [Wish(network_id=self._default_id)]:
+            return [await self.attach(container_id)]
+        with self._expecting(wishes):
+            joining = asyncio.ensure_future(self._work(lambda: self._switchboard.join(wishes)))
+            try:
+                endpoints = await asyncio.shield(joining)
+            except asyncio.CancelledError:
+                joining.add_done_callback(self._let_go)
+                raise
+            for endpoint in endpoints:
+                self._note(container_id, endpoint)
+        return endpoints
+
+    def _let_go(self, joined: "asyncio.Future[list[Endpoint]]") -> None:
+        """Close the namespace that nobody waits for any more; its cables go with it."""
+        if joined.cancelled() or joined.exception() is not None:
+            return
+        endpoints = joined.result()
+        os.close(endpoints[0].namespace_fd)
+        for endpoint in endpoints:
+            self._switchboard.driver(endpoint.network_id).give_back(endpoint.address, endpoint.ipv6_address)
+
+    async def connect(self, container_id: str, namespace_fd: int, existing: Sequence[Endpoint], wish: Wish) -> Endpoint:
+        """Give a running container a place in one more network.
+
+        Args:
+            container_id: Its id.
+            namespace_fd: Its network namespace.
+            existing: The places that it has.
+            wish: What it wants.
+
+        Raises:
+            SyscallError: A limit of the kernel is reached.
+            errors.Error: The wish cannot be met.
+        """
+        with self._expecting([wish]):
+            endpoint = await self._work(lambda: self._switchboard.connect(namespace_fd, existing, wish))
+            self._note(container_id, endpoint)
+        return endpoint
+
+    async def disconnect(
+        self, container_id: str, namespace_fd: int, endpoint: Endpoint, remaining: Sequence[Endpoint]
+    ) -> None:
+        """Take a running container out of a network.
+
+        Raises:
+            SyscallError: The kernel refuses.
+        """
+        await self._work(lambda: self._switchboard.disconnect(namespace_fd, endpoint, remaining))
+        leases = self._leases.get(container_id, [])
+        leases[:] = [lease for lease in leases if lease.network_id != endpoint.network_id]
+
     def release(self, container_id: str) -> None:
-        """Take a container's address back; its namespace has gone with it."""
-        if address := self._leases.pop(container_id, None):
-            self._bridge.addresses.give_back(address)
+        """Take a container's addresses back; its namespace has gone with it."""
+        for lease in self._leases.pop(container_id, ()):
+            try:
+                driver = self._switchboard.driver(lease.network_id or self._default_id)
+            except errors.Error:
+                continue
+            driver.give_back(lease.address, lease.ipv6_address)
 
-    def inspect(self) -> list[dict[str, object]]:
-        """Return the networks as ``GET /networks`` shows them, without their containers."""
-        addresses = self._bridge.addresses
-        options = {
-            "com.docker.network.bridge.name": self._bridge.name,
-            "com.docker.network.bridge.default_bridge": "true",
-        }
-        config = [{"Subnet": str(addresses.subnet), "Gateway": addresses.gateway}]
-        return [
-            self._describe("bridge", "bridge", config, options),
-            self._describe("host", "host", [], {}),
-            self._describe("none", "null", [], {}),
-        ]
-
-    def _describe(
-        self, name: str, driver: str, config: list[dict[str, str]], options: dict[str, str]
-    ) -> dict[str, object]:
-        return {
-            "Name": name,
-            "Id": self._ids[name],
-            "Created": "0001-01-01T00:00:00Z",
-            "Scope": "local",
-            "Driver": driver,
-            "EnableIPv6": False,
-            "IPAM": {"Driver": "default", "Options": None, "Config": config},
-            "Internal": False,
-            "Attachable": False,
-            "Ingress": False,
-            "ConfigFrom": {"Network": ""},
-            "ConfigOnly": False,
-            "Containers": {},
-            "Options": options,
-            "Labels": {},
-        }
+    # The pool of the default bridge.
 
     def _refill(self) -> None:
         if self._refilling is None and not self._closed and len(self._pool) < PREPARED_ENDPOINTS:
@@ -149,7 +302,7 @@ class Networks:
 
     async def _make(self) -> Endpoint:
         """Make an endpoint; when the caller is cancelled meanwhile, it is made all the same, and the pool has it."""
-        making = asyncio.get_running_loop().run_in_executor(self._thread, self._bridge.make_endpoint)
+        making = asyncio.get_running_loop().run_in_executor(self._thread, self._switchboard.default.make_endpoint)
         self._making.add(making)
         making.add_done_callback(self._making.discard)
         try:
@@ -170,10 +323,10 @@ class Networks:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def close(self, *, purge: bool) -> None:
-        """Let go of all that no container uses; ``purge`` removes the bridge as well. A second time is no error.
+        """Let go of all that no container uses; ``purge`` removes the bridges as well. A second time is no error.
 
         Raises:
-            SyscallError: The kernel does not remove the bridge.
+            SyscallError: The kernel does not remove a bridge.
         """
         if self._closed:
             return
@@ -184,6 +337,6 @@ class Networks:
         while self._pool:
             os.close(self._pool.popleft().namespace_fd)
         try:
-            await self._work(lambda: self._bridge.close(purge=purge))
+            await self._work(lambda: self._switchboard.close(purge=purge))
         finally:
             self._thread.shutdown()

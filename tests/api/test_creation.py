@@ -60,7 +60,6 @@ def test_the_least() -> None:
         ("Init", True),
         ("MemorySwappiness", 60),
         ("SomethingNew", "x"),
-        ("NetworkMode", "container:x"),
         ("SecurityOpt", ["seccomp={}"]),
         ("LogConfig", {"Type": "syslog"}),
         ("LogConfig", {"Type": "json-file", "Config": {"labels": "x"}}),
@@ -76,19 +75,11 @@ def test_nothing_is_silently_ignored(field: str, value: object) -> None:
     [
         {"Healthcheck": {"Test": ["CMD", "true"]}},
         {"NetworkDisabled": True},
-        {"MacAddress": "02:42:ac:11:00:02"},
-        {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv4Address": "10.0.0.1"}}}}},
-        {"NetworkingConfig": {"EndpointsConfig": {"host": None}}},
     ],
 )
 def test_nothing_is_ignored_outside_the_host_config_either(fields: dict[str, object]) -> None:
     with pytest.raises(errors.Unsupported):
         convert(None, **fields)
-
-
-def test_an_unknown_network_is_not_found() -> None:
-    with pytest.raises(errors.NoSuchNetwork):
-        convert({"NetworkMode": "mine"})
 
 
 def test_log_options() -> None:

@@ -33,11 +33,11 @@ async def until_gone(host: Host, identity: str = "") -> None:
 
 
 def subnet(networks: Networks) -> IPv4Network:
-    return networks._bridge.addresses.subnet
+    return IPv4Network(networks.get("bridge").subnets[0].subnet)
 
 
 def tables() -> list[str]:
-    return re.findall(r"table ip (\S+)", nftables.run("list tables"))
+    return re.findall(r"table inet (\S+)", nftables.run("list tables"))
 
 
 def start_and_be_killed(identity: str) -> None:
@@ -252,7 +252,7 @@ async def test_bridges_of_live_engines_and_of_others_stay(host: Host) -> None:
     host.ask(Netlink.add_address, host.bridge("nbc-abcdef"), "10.8.0.1", 24)  # without a mark: of who knows whom
     foreign = host.bridge("nbc-333333")
     host.ask(Netlink.set_alias, foreign, "nbcontainers engine 1 started 1 pidns 1")
-    nftables.run("add table ip nbcontainers_33333333; add table ip nbcontainers_abcdef00; add table ip theirs")
+    nftables.run("add table inet nbcontainers_33333333; add table inet nbcontainers_abcdef00; add table inet theirs")
     live, other = Networks(TWO), Networks(ONE)
     await live.start([])
     before = set(host.names()) - set(host.cables()), tables()

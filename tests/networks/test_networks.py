@@ -16,7 +16,7 @@ import pytest
 from nbcontainers.errors import SyscallError, Unavailable
 from nbcontainers.linux import nftables
 from nbcontainers.linux.netlink import Netlink
-from nbcontainers.networks import Endpoint, Lease, Networks
+from nbcontainers.networks import Endpoint, Lease, Networks, Subnet
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks import bridge as bridge_module
 from nbcontainers.networks.addresses import mac_address
@@ -105,7 +105,7 @@ async def test_without_the_rules_the_world_sees_the_container(outside: Outside, 
     """The proof that it is the rules that the test above sees: without them the way back is missing."""
     async with running() as networks:
         one = await attach(networks, held, "one")
-        nftables.run(f"delete table ip nbcontainers_{IDENTITY}")
+        nftables.run(f"delete table inet nbcontainers_{IDENTITY}")
         with udp(one.namespace_fd) as client, udp(outside.namespace_fd) as server:
             client.sendto(b"ask", (outside.address, server.getsockname()[1]))
             assert server.recvfrom(16)[1][0] == one.address
@@ -138,13 +138,9 @@ async def test_an_endpoint_is_what_it_says(host: Host, held: ExitStack) -> None:
         assert mac == one.mac_address == mac_address(one.address)
         assert names == ["eth0", "lo"]
         assert one.host_interface in host.cables()
-        (bridge,) = (network for network in networks.inspect() if network["Name"] == "bridge")
-        assert bridge["Id"] == one.network_id
-        assert bridge["IPAM"] == {
-            "Driver": "default",
-            "Options": None,
-            "Config": [{"Subnet": "172.18.0.0/16", "Gateway": one.gateway}],
-        }
+        bridge = networks.get("bridge")
+        assert bridge.id == one.network_id
+        assert bridge.subnets == (Subnet(subnet="172.18.0.0/16", gateway=one.gateway, asked=False),)
 
 
 async def test_the_bridge_keeps_its_hardware_address_as_ports_come_and_go(host: Host, held: ExitStack) -> None:
@@ -275,7 +271,7 @@ async def test_close_leaves_nothing_and_touches_nothing_of_others(host: Host) ->
     nftables.run(
         "add table ip theirs; add chain ip theirs c { type nat hook postrouting priority 90; }; "
         "add rule ip theirs c ip saddr 10.0.0.0/8 masquerade; add table ip nbcontainers_of_somebody; "
-        "add table inet nbcontainers_0badbeef"
+        "add table ip nbcontainers_0badbeef"
     )
     host.bridge("theirs")
     before = rules(), host.names()
@@ -283,7 +279,7 @@ async def test_close_leaves_nothing_and_touches_nothing_of_others(host: Host) ->
     networks = Networks(IDENTITY)
     await networks.start([])
     endpoint = await networks.attach("one")
-    assert f"table ip nbcontainers_{IDENTITY}" in rules()
+    assert f"table inet nbcontainers_{IDENTITY}" in rules()
     assert rules().replace(before[0], "").count("table ") == 1
     os.close(endpoint.namespace_fd)
     await networks.close(purge=True)

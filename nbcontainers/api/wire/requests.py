@@ -2,6 +2,8 @@
 
 import msgspec
 
+from nbcontainers.api.wire.networks import EndpointSettings, PortBinding
+
 Strings = list[str] | None
 
 
@@ -83,6 +85,9 @@ class HostConfig(msgspec.Struct, rename="pascal"):
     mounts: list[Mount] | None = None
     log_config: LogConfig | None = None
     network_mode: str | None = None
+    links: Strings = None
+    port_bindings: dict[str, list[PortBinding] | None] | None = None
+    publish_all_ports: bool | None = None
     auto_remove: bool | None = None
     restart_policy: RestartPolicy | None = None
     cap_add: Strings = None
@@ -131,7 +136,7 @@ class Healthcheck(msgspec.Struct, rename="pascal"):
 class NetworkingConfig(msgspec.Struct, rename="pascal"):
     """The networks a container joins, by name."""
 
-    endpoints_config: dict[str, dict[str, object] | None] | None = None
+    endpoints_config: dict[str, EndpointSettings | None] | None = None
 
 
 class CreateRequest(msgspec.Struct, rename="pascal"):

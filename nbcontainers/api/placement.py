@@ -1,0 +1,119 @@
+"""Where a container stands in its networks and what of it is published, in Docker's JSON.
+
+Source: Docker Engine API v1.47, ``NetworkSettings``, ``EndpointSettings``, ``PortMap``, ``Port``.
+"""
+
+from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
+
+Json = dict[str, object]
+
+
+def network_settings(container: Container) -> Json:
+    """Return where a container stands in its networks; empty texts while it does not run."""
+    # As in Docker, what stands here beside the networks is about the default bridge alone.
+    attachment = container.networks.get("bridge")
+    endpoint = attachment.endpoint if attachment else NetworkEndpoint()
+    return {
+        "Bridge": "",
+        "SandboxID": container.id if container.state.pid else "",
+        "SandboxKey": f"/proc/{container.state.pid}/ns/net" if container.state.pid else "",
+        "Ports": port_map(container),
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": endpoint.endpoint_id,
+        **_addresses(endpoint),
+        "Networks": networks(container),
+    }
+
+
+def networks(container: Container) -> Json:
+    """Return a container's places by the names of their networks."""
+    return {name: _attachment(container, one) for name, one in container.networks.items()}
+
+
+def _attachment(container: Container, attachment: Attachment) -> Json:
+    config, endpoint = attachment.config, attachment.endpoint
+    addresses = _addresses(endpoint)
+    return {
+        "IPAMConfig": _wanted(config),
+        "Links": config.links or None,
+        "Aliases": config.aliases or None,
+        "DriverOpts": config.driver_opts or None,
+        "NetworkID": attachment.network_id,
+        "EndpointID": endpoint.endpoint_id,
+        **addresses,
+        "MacAddress": endpoint.mac_address or config.mac_address,
+        "DNSNames": [container.name, *config.aliases, container.id[:12]] if endpoint.interface else None,
+    }
+
+
+def _addresses(endpoint: NetworkEndpoint) -> Json:
+    return {
+        "Gateway": endpoint.gateway,
+        "GlobalIPv6Address": endpoint.ipv6_address,
+        "GlobalIPv6PrefixLen": endpoint.ipv6_prefix_length,
+        "IPAddress": endpoint.address,
+        "IPPrefixLen": endpoint.prefix_length,
+        "IPv6Gateway": endpoint.ipv6_gateway,
+        "MacAddress": endpoint.mac_address,
+    }
+
+
+def _wanted(config: EndpointConfig) -> Json | None:
+    shown: Json = {}
+    if config.ipv4_address:
+        shown["IPv4Address"] = config.ipv4_address
+    if config.ipv6_address:
+        shown["IPv6Address"] = config.ipv6_address
+    if config.link_local_ips:
+        shown["LinkLocalIPs"] = config.link_local_ips
+    return shown or None
+
+
+def port_map(container: Container) -> Json:
+    """Return which ports of a running container are exposed, each with where it is published."""
+    if not container.state.pid:
+        return {}
+    shown: dict[str, list[Json] | None] = dict.fromkeys(container.config.exposed_ports)
+    for port in container.ports:
+        binding: Json = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
+        key = f"{port.port}/{port.protocol}"
+        shown[key] = [*(shown.get(key) or ()), binding]
+    return dict(shown)
+
+
+def port_summary(container: Container) -> list[Json]:
+    """Return the column PORTS of ``docker ps``."""
+    if not container.state.pid:
+        return []
+    rows: list[Json] = [
+        {"IP": port.host_ip, "PrivatePort": port.port, "PublicPort": port.host_port, "Type": port.protocol}
+        for port in container.ports
+    ]
+    published = {f"{port.port}/{port.protocol}" for port in container.ports}
+    for exposed in container.config.exposed_ports:
+        if exposed not in published:
+            number, _, protocol = exposed.partition("/")
+            rows.append({"PrivatePort": int(number), "Type": protocol})
+    return rows
+
+
+def port_bindings(asked: HostConfig) -> Json:
+    """Return published ports as they were asked for."""
+    shown: dict[str, list[Json]] = {}
+    for binding in asked.port_bindings:
+        key = f"{binding.port}/{binding.protocol}"
+        shown.setdefault(key, []).append({"HostIp": binding.host_ip, "HostPort": binding.host_port})
+    return dict(shown)
+
+
+def links(container: Container) -> list[str] | None:
+    """Return the containers of the default bridge that this one knows by a name of its choice."""
+    found = []
+    for link in container.host_config.links:
+        name, _, alias = link.partition(":")
+        found.append(f"/{name.removeprefix('/')}:/{container.name}/{alias or name.removeprefix('/')}")
+    return found or None

@@ -1,0 +1,419 @@
+"""Containers in networks: which ones they are in, what they get there, and what changes while they run.
+
+``nbcontainers.networks`` knows cables and addresses; here is what Docker makes of them: the rules of which network a
+container may be in, its ``Attachment`` in each, and the events of type network. A network's name never changes, so
+attachments are kept by name, with the id of the network that was meant: one that was removed and made again under the
+same name is another one, as in Docker.
+"""
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nbcontainers import errors
+from nbcontainers.engine import files
+from nbcontainers.engine.events import Events
+from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
+from nbcontainers.engine.specification import Specification
+from nbcontainers.engine.state import State
+from nbcontainers.linux import namespaces
+from nbcontainers.networks import Endpoint, Network, Networks, Wish
+from nbcontainers.networks.model import BRIDGE, HOST, NONE
+
+Attachments = dict[str, Attachment]
+
+
+class Networking:
+    """Puts containers into networks and takes them out.
+
+    Args:
+        networks: The networks.
+        state: Where networks are saved, and containers whose networks change.
+        events: Where it is told.
+        specification: Knows where a container's files are.
+        containers: All containers by their ids; read only.
+    """
+
+    def __init__(
+        self,
+        *,
+        networks: Networks,
+        state: State,
+        events: Events,
+        specification: Specification,
+        containers: Mapping[str, Container],
+    ) -> None:
+        self._networks = networks
+        self._state = state
+        self._events = events
+        self._specification = specification
+        self._containers = containers
+
+    # Networks.
+
+    async def create(self, network: Network) -> Network:
+        """Make a network; see ``Networks.create``."""
+        if network.is_predefined:
+            raise errors.Forbidden(f"operation is not permitted on predefined {network.name} network ")
+        if network.driver in ("host", "null"):
+            raise errors.Forbidden(f'only one instance of "{network.driver}" network is allowed')
+        made = await self._networks.create(network)
+        try:
+            self._state.save_network(made)
+        except BaseException:
+            await self._networks.remove(made)
+            raise
+        self._tell_of(made, "create")
+        return made
+
+    async def remove(self, network: Network) -> None:
+        """Remove a network.
+
+        Raises:
+            errors.Forbidden: It is one of those that are always there, or a running container is in it.
+        """
+        if network.is_predefined:
+            raise errors.Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        if self._networks.is_used(network):
+            raise errors.Forbidden(
+                f"error while removing network: network {network.name} id {network.id} has active endpoints"
+            )
+        self._state.forget_network(network.id)
+        await self._networks.remove(network)
+        self._tell_of(network, "destroy")
+
+    def is_dangling(self, network: Network) -> bool:
+        """Say whether no container that runs is in a network, and it is not one of those that are always there."""
+        return not network.is_predefined and not self._networks.is_used(network)
+
+    def members(self, network: Network) -> list[tuple[Container, NetworkEndpoint]]:
+        """Return the running containers that are in a network, with their places."""
+        return [
+            (container, attachment.endpoint)
+            for container in self._containers.values()
+            for attachment in container.networks.values()
+            if attachment.network_id == network.id and attachment.endpoint.endpoint_id
+        ]
+
+    # What a container is to be in.
+
+    def plan(self, host_config: HostConfig, endpoints: dict[str, EndpointConfig]) -> Attachments:
+        """Return the networks of a new container.
+
+        Args:
+            host_config: Its network mode counts.
+            endpoints: What the user wants, by name or id of networks; when there are any, they alone count.
+
+        Raises:
+            errors.NoSuchNetwork: There is none of that name.
+            errors.InvalidArgument: The networks do not go together, or cannot give what is wanted of them.
+        """
+        if host_config.network_mode.startswith("container:"):
+            if endpoints:
+                raise errors.InvalidArgument(
+                    "container sharing network namespace with another container or host cannot be connected to any "
+                    "other network"
+                )
+            return {}
+        mode = self._networks.get(host_config.network_mode)
+        asked = {self._networks.get(name).name: config for name, config in endpoints.items()}
+        asked = asked or {mode.name: EndpointConfig()}
+        if len(asked) > 1 or mode.name not in asked:
+            self._check_company(mode, [self._networks.get(name) for name in asked])
+        attachments = {}
+        for name, config in asked.items():
+            network = self._networks.get(name)
+            self._check(network, config)
+            attachments[name] = Attachment(network_id=network.id, config=config)
+        return attachments
+
+    def _check_company(self, mode: Network, networks: list[Network]) -> None:
+        for network in (mode, *networks):
+            if network.name == NONE:
+                raise errors.InvalidArgument(
+                    "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+                )
+            if network.name == HOST:
+                raise errors.InvalidArgument(
+                    "container sharing network namespace with another container or host cannot be connected to any "
+                    "other network"
+                )
+
+    def _check(self, network: Network, config: EndpointConfig) -> None:
+        """Refuse what a network cannot give.
+
+        Raises:
+            errors.InvalidArgument: It cannot.
+        """
+        addresses = [text for text in (config.ipv4_address, config.ipv6_address) if text]
+        for text in (*addresses, *config.link_local_ips):
+            _check_address(text)
+        if network.is_predefined:
+            if addresses:
+                raise errors.InvalidArgument("user specified IP address is supported on user defined networks only")
+            if config.aliases:
+                raise errors.InvalidArgument(
+                    "network-scoped alias is supported only for containers in user defined networks"
+                )
+        elif addresses:
+            if not all(
+                any(one.asked and one.is_ipv6 == (":" in text) for one in network.subnets) for text in addresses
+            ):
+                raise errors.InvalidArgument(
+                    "user specified IP address is supported only when connecting to networks with user configured "
+                    "subnets"
+                )
+            self._networks.check(network, _wish(network, config))
+
+    # A container's start and end.
+
+    def is_ready(self, container: Container) -> bool:
+        """Say whether ``attach_at_once`` can be done."""
+        if container.host_config.network_mode.startswith("container:"):
+            return False
+        wishes = self._wishes(container)
+        return not wishes or (self._is_simple(wishes) and bool(self._networks.prepared))
+
+    def _is_simple(self, wishes: list[Wish]) -> bool:
+        return wishes == [Wish(network_id=self._networks.get(BRIDGE).id)]
+
+    def attach_at_once(self, container: Container) -> int | None:
+        """Do as ``attach`` does, where the container ``is_ready``."""
+        if not self._wishes(container):
+            self._enter(container, [])
+            return None
+        endpoint = self._networks.attach_at_once(container.id)
+        self._enter(container, [endpoint])
+        return endpoint.namespace_fd
+
+    async def attach(self, container: Container) -> int | None:
+        """Give a container that is to start its places.
+
+        Returns:
+            A descriptor of its network namespace, the caller's; None where it needs none that is made here.
+
+        Raises:
+            errors.Error: A network is gone, or has no address.
+        """
+        mode = container.host_config.network_mode
+        if mode.startswith("container:"):
+            return self._namespace_of(self._sharer(mode.removeprefix("container:")))
+        wishes = self._wishes(container)
+        endpoints = await self._networks.join(container.id, wishes) if wishes else []
+        self._enter(container, endpoints)
+        return endpoints[0].namespace_fd if endpoints else None
+
+    def _sharer(self, name: str) -> Container:
+        """Return the container whose network another one is to have."""
+        for container in self._containers.values():
+            if name in (container.id, container.name) or (len(name) >= 12 and container.id.startswith(name)):
+                return container
+        raise errors.NoSuchContainer(name)
+
+    def _namespace_of(self, container: Container) -> int:
+        """Return a descriptor of a running container's network namespace.
+
+        Raises:
+            errors.Conflict: It does not run.
+        """
+        try:
+            if container.state.pid:
+                return namespaces.open_namespace("net", container.state.pid)
+        except OSError:
+            pass  # it has ended just now
+        raise errors.Conflict(f"cannot join network of a non running container: {container.id}")
+
+    def _wishes(self, container: Container) -> list[Wish]:
+        """Return what a container wants of networks that give it a cable: the one of its mode first."""
+        names = sorted(container.networks, key=lambda name: (name != container.host_config.network_mode, name))
+        wishes = []
+        for name in names:
+            attachment = container.networks[name]
+            network = self._networks.get(attachment.network_id)
+            if network.name not in (HOST, NONE):
+                wishes.append(_wish(network, attachment.config))
+        return wishes
+
+    def _enter(self, container: Container, endpoints: list[Endpoint]) -> None:
+        """Note where a container is now; in the networks without cables, too."""
+        given = {endpoint.network_id: _noted(endpoint) for endpoint in endpoints}
+        container.networks = {
+            name: replace(one, endpoint=given.get(one.network_id) or _without_cable(one.network_id))
+            for name, one in container.networks.items()
+        }
+
+    def leave(self, container: Container) -> Attachments:
+        """Take back all places of a container that has ended; return those that it had."""
+        had = container.networks
+        container.networks = self.without_places(container)
+        self._networks.release(container.id)
+        return {name: attachment for name, attachment in had.items() if attachment.endpoint.endpoint_id}
+
+    def without_places(self, container: Container) -> Attachments:
+        """Return a container's networks as they are while it does not run."""
+        return {name: replace(one, endpoint=NetworkEndpoint()) for name, one in container.networks.items()}
+
+    def tell(self, container: Container, action: str, attachments: Attachments) -> None:
+        """Emit the events of a container's coming or going: ``connect`` or ``disconnect``."""
+        for attachment in attachments.values():
+            try:
+                network = self._networks.get(attachment.network_id)
+            except errors.NoSuchNetwork:
+                continue
+            self._tell_of(network, action, container=container.id)
+
+    def _tell_of(self, network: Network, action: str, **attributes: str) -> None:
+        self._events.emit("network", action, network.id, {**attributes, "name": network.name, "type": network.driver})
+
+    # Changes to a container that is there.
+
+    async def connect(self, container: Container, network: Network, config: EndpointConfig) -> None:
+        """Put a container into one more network, at once when it runs; the caller holds its lock.
+
+        Raises:
+            errors.Forbidden: It is in that network.
+            errors.InvalidArgument: The networks do not go together, or cannot give what is wanted.
+        """
+        self._check_connectable(container, network)
+        self._check(network, config)
+        attachment = Attachment(network_id=network.id, config=config)
+        if container.state.pid:
+            namespace_fd = self._namespace_of(container)
+            try:
+                _check_not_ours(namespace_fd)
+                endpoint = await self._networks.connect(
+                    container.id, namespace_fd, _endpoints(container), _wish(network, config)
+                )
+            finally:
+                os.close(namespace_fd)
+            attachment = replace(attachment, endpoint=_noted(endpoint))
+        self._change(container, {**container.networks, network.name: attachment})
+        if container.state.pid:
+            self._tell_of(network, "connect", container=container.id)
+
+    def _check_connectable(self, container: Container, network: Network) -> None:
+        mode = container.host_config.network_mode
+        if HOST in (mode, network.name):
+            raise errors.InvalidArgument(
+                "container cannot be disconnected from host network or connected to host network"
+            )
+        if mode.startswith("container:"):
+            raise errors.InvalidArgument(
+                "container sharing network namespace with another container or host cannot be connected to any "
+                "other network"
+            )
+        if network.name in container.networks:
+            raise errors.Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
+        if network.name == NONE or NONE in container.networks:
+            raise errors.InvalidArgument(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+            )
+
+    async def disconnect(self, container: Container, network: Network) -> None:
+        """Take a container out of a network, at once when it runs; the caller holds its lock.
+
+        Raises:
+            errors.Forbidden: It is not in that network.
+            errors.InvalidArgument: It has the host's network.
+        """
+        if HOST in (container.host_config.network_mode, network.name):
+            raise errors.InvalidArgument(
+                "container cannot be disconnected from host network or connected to host network"
+            )
+        attachment = container.networks.get(network.name)
+        if attachment is None:
+            raise errors.Forbidden(f"container {container.id} is not connected to network {network.name}")
+        remaining = {name: one for name, one in container.networks.items() if name != network.name}
+        if container.state.pid and attachment.endpoint.interface:
+            namespace_fd = self._namespace_of(container)
+            try:
+                _check_not_ours(namespace_fd)
+                await self._networks.disconnect(
+                    container.id,
+                    namespace_fd,
+                    _endpoint(attachment.endpoint),
+                    [_endpoint(one.endpoint) for one in remaining.values() if one.endpoint.interface],
+                )
+            finally:
+                os.close(namespace_fd)
+        self._change(container, remaining)
+        if attachment.endpoint.endpoint_id:
+            self._tell_of(network, "disconnect", container=container.id)
+
+    def _change(self, container: Container, networks: Attachments) -> None:
+        """Give a container other networks: its files follow, and it is saved."""
+        before = files.contents(container)
+        container.networks = networks
+        if container.state.pid:
+            files.follow(self._specification.directory(container.id), before, files.contents(container))
+        self._state.save(container)
+
+
+def _check_address(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise errors.InvalidArgument(f"invalid IP address: '{text}'") from None
+
+
+def _check_not_ours(namespace_fd: int) -> None:
+    """Refuse to touch the host's own network, should a process id have been given to another process meanwhile."""
+    if os.fstat(namespace_fd).st_ino == namespaces.namespace_id("net"):
+        raise errors.Conflict("the container has ended")
+
+
+def _without_cable(network_id: str) -> NetworkEndpoint:
+    """Return a place in ``host`` or ``none``."""
+    return NetworkEndpoint(network_id=network_id, endpoint_id=secrets.token_hex(32))
+
+
+def _wish(network: Network, config: EndpointConfig) -> Wish:
+    return Wish(
+        network_id=network.id,
+        address=config.ipv4_address,
+        ipv6_address=config.ipv6_address,
+        mac_address=config.mac_address,
+        link_local=config.link_local_ips,
+    )
+
+
+def _noted(endpoint: Endpoint) -> NetworkEndpoint:
+    """Return what of an endpoint outlives the engine."""
+    return NetworkEndpoint(
+        network_id=endpoint.network_id,
+        endpoint_id=endpoint.endpoint_id,
+        interface=endpoint.interface,
+        address=endpoint.address,
+        prefix_length=endpoint.prefix_length,
+        gateway=endpoint.gateway,
+        mac_address=endpoint.mac_address,
+        host_interface=endpoint.host_interface,
+        ipv6_address=endpoint.ipv6_address,
+        ipv6_prefix_length=endpoint.ipv6_prefix_length,
+        ipv6_gateway=endpoint.ipv6_gateway,
+    )
+
+
+def _endpoint(noted: NetworkEndpoint) -> Endpoint:
+    """Return an endpoint again."""
+    return Endpoint(
+        network_id=noted.network_id,
+        endpoint_id=noted.endpoint_id,
+        namespace_fd=-1,
+        interface=noted.interface,
+        address=noted.address,
+        prefix_length=noted.prefix_length,
+        gateway=noted.gateway,
+        mac_address=noted.mac_address,
+        host_interface=noted.host_interface,
+        ipv6_address=noted.ipv6_address,
+        ipv6_prefix_length=noted.ipv6_prefix_length,
+        ipv6_gateway=noted.ipv6_gateway,
+    )
+
+
+def _endpoints(container: Container) -> list[Endpoint]:
+    """Return the places of a running container that have a cable."""
+    return [_endpoint(one.endpoint) for one in container.networks.values() if one.endpoint.interface]
