@@ -369,6 +369,10 @@ class Engine:
             self.events.emit("image", "untag" if action == "Untagged" else "delete", image.id, {"name": what})
         return done
 
+    def tell_of_image(self, image: Image, action: str) -> None:
+        """Emit an event of an image that is not changed: save, load."""
+        self.events.emit("image", action, image.id, {**(image.config.config.labels or {}), "name": image.id})
+
     def _users_of(self, image_id: str) -> list[str]:
         """Return the ids of the containers made from an image."""
         return [container.id for container in list(self.containers()) if container.image_id == image_id]

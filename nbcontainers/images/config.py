@@ -85,7 +85,15 @@ def decode(data: bytes) -> ImageConfig:
     Raises:
         msgspec.DecodeError: It is none.
     """
-    return msgspec.json.decode(data, type=ImageConfig)
+    document = msgspec.json.decode(data, type=dict[str, object])
+    return msgspec.convert(_without_nothing(document), ImageConfig)
+
+
+def _without_nothing(value: object) -> object:
+    """Leave out what is null: Go writes that for an empty list, and for a text that nobody has set."""
+    if isinstance(value, dict):
+        return {key: _without_nothing(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nothing(inner) for inner in value] if isinstance(value, list) else value
 
 
 def digest(data: bytes) -> str:

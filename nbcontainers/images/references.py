@@ -54,3 +54,12 @@ def check_new(reference: str) -> str:
     if "@" in full:
         raise errors.InvalidReference(f"cannot tag by digest: '{reference}'")
     return full
+
+
+def canonical(reference: str) -> str:
+    """Return a reference in full, with the registry that is meant: ``x:latest`` is ``docker.io/library/x:latest``."""
+    first, slash, _ = reference.partition("/")
+    if not slash:
+        return f"docker.io/library/{reference}"
+    is_registry = "." in first or ":" in first or first == "localhost"
+    return reference if is_registry else f"docker.io/{reference}"

@@ -231,15 +231,51 @@ class Images:
         Raises:
             errors.NotFound: There is no such layer.
         """
-        data = image_config.encode(config)
-        image_id = image_config.digest(data)
+        return self.add_document(image_config.encode(config), parent=parent, snapshot=snapshot, size_bytes=size_bytes)
+
+    def add_document(self, data: bytes, *, parent: str, snapshot: str | None, size_bytes: int) -> Image:
+        """Store an image whose configuration was written elsewhere: its bytes are kept as they are, for its id's sake.
+
+        Raises:
+            errors.NotFound: There is no such layer.
+            msgspec.DecodeError: The bytes are no configuration.
+        """
+        image_id, config = image_config.digest(data), image_config.decode(data)
         with self._lock:
             if snapshot and not self.snapshots.has(snapshot):
                 raise errors.NotFound(f"snapshot '{snapshot}' not found")
             files.replace(str(self._blobs / image_id.removeprefix("sha256:")), data)
-            entry = _Entry(snapshot, parent, size_bytes, time.time_ns())
+            entry = _Entry(snapshot, parent, size_bytes, parse_timestamp(config.created))
             self._write({**self._index.images, image_id: entry}, self._index.references)
             return self._image(image_id)
+
+    def document(self, image_id: str) -> bytes:
+        """Return the bytes of an image's configuration: its id is their digest."""
+        return (self._blobs / image_id.removeprefix("sha256:")).read_bytes()
+
+    def layers(self, image: Image) -> Names:
+        """Return an image's layers, the lowest first, one for each of its ``diff_ids``.
+
+        Raises:
+            errors.Unavailable: They are not as many: the store is damaged.
+        """
+        chain = [name for name in reversed(self.snapshots.chain(image.snapshot)) if name != HOST_SNAPSHOT]
+        if len(chain) != len(image.config.rootfs.diff_ids):
+            raise errors.Unavailable(f"the image '{image.id}'", "layers of it are missing", "remove the image")
+        return chain
+
+    def layers_by_chain(self) -> dict[str, str]:
+        """Return the layers that images have, by the digests of all that is in and below them.
+
+        Source: OCI image-spec, config.md § Layer ChainID.
+        """
+        found: dict[str, str] = {}
+        with self._lock:
+            for key, entry in self._index.images.items():
+                image = self._image(key)
+                if HOST_SNAPSHOT not in self.snapshots.chain(entry.snapshot):
+                    found.update(zip(chain_ids(image.config.rootfs.diff_ids), self.layers(image), strict=True))
+        return found
 
     def import_tar(self, stream: IO[bytes], *, changes: Changes, message: str, reference: str) -> Image:
         """Make an image with one layer from a root file system's archive.
@@ -421,6 +457,17 @@ def _delete(image_id: str, images: dict[str, _Entry], references: dict[str, str]
         deleted.append(image_id)
         image_id = images.pop(image_id).parent
     return deleted
+
+
+def chain_ids(diff_ids: Names) -> Names:
+    """Return for each layer the digest of it and all below it.
+
+    Source: OCI image-spec, config.md § Layer ChainID.
+    """
+    chain: Names = []
+    for diff_id in diff_ids:
+        chain.append(image_config.digest(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return chain
 
 
 def _short(image_id: str) -> str:

@@ -1,0 +1,124 @@
+"""The endpoints that save images to an archive, and load them from one.
+
+Source: Docker Engine API v1.47, ``/images/get``, ``/images/{name}/get``, ``/images/load``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+
+from aiohttp import web
+
+from nbcontainers import errors
+from nbcontainers.api import failures, responses, transfer
+from nbcontainers.api.calls import Call
+from nbcontainers.api.routing import Route
+from nbcontainers.images.archives import LayerProgress, Loaded, load
+from nbcontainers.images.exporting import Export
+from nbcontainers.images.packing import Descriptor
+
+_BAR = 50
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """``GET /images/{name}/get`` and ``GET /images/get``: one archive of all images that are named."""
+    names = [call.parameters["name"]] if "name" in call.parameters else call.texts("names")
+    if not names or not all(names):
+        raise errors.InvalidArgument("no image was named: give names")
+    _check_platform(call)
+    with await asyncio.to_thread(Export, call.engine.images, names) as export:
+        for entry in export.saved:
+            call.engine.tell_of_image(entry.image, "save")
+        return await transfer.download(call, lambda fd: export.write(Descriptor(fd)), "application/x-tar")
+
+
+def _check_platform(call: Call) -> None:
+    if call.text("platform"):
+        raise errors.Unsupported(f"choosing a platform comes later: '{call.text('platform')}'")
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """``POST /images/load``: the images of an archive, with a line for each layer and each image."""
+    _check_platform(call)
+    quiet = call.flag("quiet")
+    reports: asyncio.Queue[LayerProgress | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def work(stream: BinaryIO) -> list[Loaded]:
+        def report(progress: LayerProgress) -> None:
+            loop.call_soon_threadsafe(reports.put_nowait, progress)
+
+        return load(call.engine.images, stream, report)
+
+    uploading = asyncio.ensure_future(transfer.upload(call, work))
+    uploading.add_done_callback(lambda _: reports.put_nowait(None))
+    response = None
+    with contextlib.suppress(ConnectionError):  # the archive is loaded, whether or not anybody reads of it
+        async for progress in _until_none(reports):
+            if not quiet:
+                response = response or await responses.stream(call, "application/json")
+                await responses.write_json_line(response, _line(progress))
+    try:
+        loaded = await asyncio.shield(uploading)
+    except Exception as error:
+        if response is None:
+            raise
+        text = failures.message_of(error)
+        code = failures.status_of(error)
+        await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})
+        return response
+    for one in loaded:
+        call.engine.tell_of_image(one.image, "load")
+    response = response or await responses.stream(call, "application/json")
+    for text in (text for one in loaded for text in _texts(one)):
+        await responses.write_json_line(response, {"stream": text})
+    return response
+
+
+async def _until_none(queue: "asyncio.Queue[LayerProgress | None]") -> AsyncIterator[LayerProgress]:
+    while (item := await queue.get()) is not None:
+        yield item
+
+
+def _line(progress: LayerProgress) -> dict[str, object]:
+    """Return a layer's progress as Docker tells it, with its bar drawn."""
+    share = progress.current / progress.total if progress.total else 1.0
+    arrow = "=" * max(int(share * _BAR) - 1, 0) + ">"
+    bar = f"[{arrow.ljust(_BAR)}] {_size(progress.current):>8}/{_size(progress.total)}"
+    return {
+        "status": "Loading layer",
+        "progressDetail": {"current": progress.current, "total": progress.total},
+        "progress": bar,
+        "id": progress.name,
+    }
+
+
+def _size(value: float) -> str:
+    """Return a size as Docker's progress bars have it: four digits, decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.4g}{unit}"
+        value /= 1000
+    return f"{value:.4g}TB"
+
+
+def _texts(loaded: Loaded) -> list[str]:
+    if not loaded.reference:
+        return [f"Loaded image ID: {loaded.image.id}\n"]
+    texts = []
+    if loaded.replaced:
+        texts.append(
+            f"The image {loaded.reference} already exists, renaming the old one with ID {loaded.replaced} "
+            f"to empty string\n"
+        )
+    return [*texts, f"Loaded image: {loaded.reference}\n"]
+
+
+def routes() -> list[Route]:
+    """Return the routes of this module."""
+    return [
+        Route("GET", "/images/get", get, interruptible=True),
+        Route("GET", "/images/{name:.+}/get", get, interruptible=True),
+        Route("POST", "/images/load", put),
+    ]
