@@ -53,24 +53,20 @@ async def put(call: Call) -> web.StreamResponse:
 
     uploading = asyncio.ensure_future(transfer.upload(call, work))
     uploading.add_done_callback(lambda _: reports.put_nowait(None))
-    response = None
+    response = await responses.stream(call, "application/json")  # what goes wrong is told in it, as Docker does
     with contextlib.suppress(ConnectionError):  # the archive is loaded, whether or not anybody reads of it
         async for progress in _until_none(reports):
             if not quiet:
-                response = response or await responses.stream(call, "application/json")
                 await responses.write_json_line(response, _line(progress))
     try:
         loaded = await asyncio.shield(uploading)
     except Exception as error:
-        if response is None:
-            raise
         text = failures.message_of(error)
         code = failures.status_of(error)
         await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})
         return response
     for one in loaded:
         call.engine.tell_of_image(one.image, "load")
-    response = response or await responses.stream(call, "application/json")
     for text in (text for one in loaded for text in _texts(one)):
         await responses.write_json_line(response, {"stream": text})
     return response
