@@ -12,6 +12,8 @@ from pathlib import Path
 
 import docker
 
+from tests.leaks import identity
+
 READY_SECONDS = 30
 STOP_SECONDS = 20
 
@@ -89,13 +91,6 @@ class EngineProcess:
         for container in self.client.containers.list(all=True, ignore_removed=True):
             with contextlib.suppress(docker.errors.NotFound):
                 container.remove(force=True, v=True)
-
-
-def identity(root: Path) -> str:
-    """Return the eight digits by which an engine on ``root`` marks what it makes on the machine."""
-    import hashlib
-
-    return hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
 
 
 def leftovers(engine: EngineProcess) -> list[str]:

@@ -8,7 +8,8 @@ import pytest
 from docker.models.containers import Container
 
 from nbcontainers.linux import cgroups
-from tests.engine_process import EngineProcess, identity
+from tests.engine_process import EngineProcess
+from tests.leaks import identity
 from tests.require import cgroup_driver
 from tests.waiting import until
 
