@@ -42,13 +42,30 @@ class DockerfileError(InvalidArgument):
         line: Line number, counted from 1.
         column: Column number, counted from 1.
         source: The offending line as it stands in the file.
+
+    Attributes:
+        file: The Dockerfile's name, set by who knows it.
     """
 
     def __init__(self, message: str, line: int, column: int = 1, source: str = "") -> None:
+        self.message = message
         self.line = line
         self.column = column
         self.source = source
-        super().__init__(f"dockerfile parse error on line {line}, column {column}: {message}")
+        self.file = "Dockerfile"
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        place = f"dockerfile parse error on line {self.line}, column {self.column}: {self.message}"
+        if not self.source.strip():
+            return place
+        # Tabs stay tabs in the line below, so that the mark stands under what it means.
+        before = "".join("\t" if character == "\t" else " " for character in self.source[: self.column - 1])
+        number = str(self.line)
+        return (
+            f"{place}\n{self.file}:{self.line}:{self.column}\n"
+            f"  {number} | {self.source.rstrip()}\n  {' ' * len(number)} | {before}^"
+        )
 
 
 class InvalidReference(InvalidArgument):

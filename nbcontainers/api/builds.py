@@ -1,58 +1,62 @@
-"""``POST /build``: Docker's classic builder, as JSON on a stream.
+"""``POST /build``: Docker's classic builder, as JSON on a stream; ``POST /build/prune``.
 
 Source: Docker Engine API v1.47, ``POST /build``; the texts are those of ``docker build`` with ``DOCKER_BUILDKIT=0``.
+
+Each message of a step has, beside Docker's keys, ``nbcontainers``: the step's number and stage, and at its end when it
+began and how long it took. Docker's clients ignore what they do not know.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from aiohttp import web
 
 from nbcontainers import errors
 from nbcontainers.api import contexts, failures, responses
-from nbcontainers.api.calls import Call
+from nbcontainers.api.calls import Call, decode
 from nbcontainers.api.routing import Route
 from nbcontainers.build import BuildEvent, BuildOptions, events
+from nbcontainers.engine import limits
+from nbcontainers.engine.model import HostConfig
 
-# Query parameters that ask for what this builder does not do, with the values that ask for nothing.
-_REFUSED = {
-    "remote": ("",),
-    "extrahosts": ("", "null", "[]"),
-    "cachefrom": ("", "null", "[]"),
-    "cpusetmems": ("",),
-    "cgroupparent": ("",),
-    "isolation": ("", "default"),
-    "platform": ("", "linux", "linux/amd64", "linux/arm64"),
-    "outputs": ("", "null", "[]"),
-    "securityopt": ("", "null", "[]"),
-    "ulimits": ("", "null", "[]"),
-    "version": ("", "1"),
-    **dict.fromkeys(("memswap", "cpushares", "cpusetcpus", "cpuperiod", "cpuquota", "shmsize"), ("", "0")),
+# Query parameters that ask for what this builder does not do, with the values that ask for nothing, and why not.
+_REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "cgroupparent": (("",), "steps belong to the engine's own group"),
+    "isolation": (("", "default"), "it is for Windows"),
+    "outputs": (("", "null", "[]"), "images are stored, and nothing else"),
+    "securityopt": (("", "null", "[]"), "steps run with the default profile"),
+    "ulimits": (("", "null", "[]"), "set limits in the step with ulimit"),
+    "version": (("", "1"), "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
 }
-_REFUSED_FLAGS = ("squash",)
+SECRETS_ARG = "NBCONTAINERS_SECRETS"
+"""The build argument that holds what ``POST /nbcontainers/v1/build/secrets`` has answered."""
+_RED, _PLAIN = b"\x1b[91m", b"\x1b[0m"
 
 
 async def build(call: Call) -> web.StreamResponse:
     """Take the context in, then stream the build; what fails before the first step has an HTTP status of its own."""
     options = _options(call)
-    place = call.engine.root / "contexts"
-    archive = await contexts.spool(call.request.content.iter_any(), place)
-    with archive, contexts.directory(place) as context:
-        await asyncio.to_thread(contexts.unpack, archive, context)
+    with call.engine.builder.workspace() as context:
+        if remote := call.text("remote"):
+            options = replace(options, dockerfile=await contexts.fetch(remote, context, options.dockerfile))
+        else:
+            await contexts.receive(call.request.content.iter_any(), context)
         build_events = call.engine.build(context, options)
         async with contextlib.aclosing(build_events):
-            return await _stream(call, build_events, options)
+            return await _stream(call, build_events)
 
 
-async def _stream(call: Call, build_events: AsyncIterator[BuildEvent], options: BuildOptions) -> web.StreamResponse:
+async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.StreamResponse:
     first = await anext(build_events, None)
     response = await responses.stream(call, "application/json")
+    teller = _Teller(response, quiet=call.flag("q"))
     try:
         if first is not None:
-            await _tell(response, first, options, call.flag("q"))
+            await teller.tell(first)
         async for event in build_events:
-            await _tell(response, event, options, call.flag("q"))
+            await teller.tell(event)
     except ConnectionError:
         raise  # the client went away
     except Exception as error:
@@ -62,33 +66,59 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent], options: 
     return response
 
 
-async def _tell(response: web.StreamResponse, event: BuildEvent, options: BuildOptions, quiet: bool) -> None:
-    """Write one event; a quiet build says its image's id and nothing else."""
-    if isinstance(event, events.Built):
-        await responses.write_json_line(response, {"aux": {"ID": event.image_id}})
-        lines = [f"Successfully built {short(event.image_id)}\n"]
-        lines += [f"Successfully tagged {tag}\n" for tag in event.tags]
-        if quiet:
-            lines = [f"{event.image_id}\n"]
-    else:
-        lines = [] if quiet else _lines(event)
-    for line in lines:
-        await responses.write_json_line(response, {"stream": line})
+class _Teller:
+    """Writes events as the classic builder does; a quiet build says its image's id and nothing else."""
+
+    def __init__(self, response: web.StreamResponse, *, quiet: bool) -> None:
+        self._response = response
+        self._quiet = quiet
+        self._step: dict[str, object] = {}
+
+    async def tell(self, event: BuildEvent) -> None:
+        """Write one event."""
+        if isinstance(event, events.Built):
+            await self._write({"aux": {"ID": event.image_id}})
+            lines = [f"Successfully built {short(event.image_id)}\n"]
+            lines += [f"Successfully tagged {tag}\n" for tag in event.tags]
+            for line in [f"{event.image_id}\n"] if self._quiet else lines:
+                await self._write({"stream": line})
+        elif not self._quiet:
+            if isinstance(event, events.Step):
+                self._step = {"step": event.n, "stage": event.stage}
+            lines = _lines(event)
+            for number, line in enumerate(lines, 1):
+                message: dict[str, object] = {"stream": line, "nbcontainers": self._step}
+                if isinstance(event, events.StepDone) and number == len(lines):
+                    times = {"began_ms": event.began_ms, "ms": event.ms, "cached": event.cached}
+                    message["nbcontainers"] = {**self._step, **times}
+                await self._write(message)
+
+    async def _write(self, message: dict[str, object]) -> None:
+        await responses.write_json_line(self._response, message)
 
 
 def _lines(event: BuildEvent) -> list[str]:
     """Return what the classic builder prints for an event."""
-    if isinstance(event, events.Step):
-        return [f"Step {event.n}/{event.total} : {event.text}\n"]
-    if isinstance(event, events.CacheHit):
-        return [" ---> Using cache\n"]
-    if isinstance(event, events.Output):
-        return [event.data.decode(errors="replace")]
-    if isinstance(event, events.StepDone):
-        return [f" ---> {short(event.image_id)}\n"] if event.image_id else []
-    if isinstance(event, events.Warning):
-        return [f"[Warning] {event.text}\n"]
-    return []
+    match event:
+        case events.Step():
+            return [f"Step {event.n}/{event.total} : {event.text}\n"]
+        case events.Triggers():
+            return [f"# Executing {event.count} build trigger{'s' if event.count > 1 else ''}\n"]
+        case events.CacheHit():
+            return [" ---> Using cache\n"]
+        case events.Running():
+            return [f" ---> Running in {event.container}\n"]
+        case events.Output():
+            data = event.data if event.stream == "stdout" else _RED + event.data + _PLAIN
+            return [data.decode(errors="replace")]
+        case events.StepDone():
+            gone = [f"Removing intermediate container {event.container}\n"] if event.container else []
+            return [*gone, f" ---> {event.result}\n"] if event.result else []
+        case events.Warning():
+            place = f" (line {event.line})" if event.line else ""
+            return [f"[Warning] {event.rule + ': ' if event.rule else ''}{event.text}{place}\n"]
+        case events.Built():
+            return []
 
 
 def short(image_id: str) -> str:
@@ -103,27 +133,82 @@ def _options(call: Call) -> BuildOptions:
         errors.InvalidArgument: A value makes no sense.
         errors.Unsupported: A parameter asks for something this builder does not do.
     """
-    for name, nothing in _REFUSED.items():
+    for name, (nothing, reason) in _REFUSED.items():
         if call.text(name) not in nothing:
-            hint = ": set DOCKER_BUILDKIT=0" if name == "version" else ""
-            raise errors.Unsupported(f"the build parameter '{name}' is not supported: '{call.text(name)}'{hint}")
-    for name in _REFUSED_FLAGS:
-        if call.flag(name):
-            raise errors.Unsupported(f"the build parameter '{name}' is not supported")
+            raise errors.Unsupported(f"the build parameter '{name}' is not supported: '{call.text(name)}': {reason}")
+    if call.flag("squash"):
+        raise errors.Unsupported("squash is not supported: copy what is wanted into a last stage instead")
+    buildargs = call.string_map("buildargs")
+    token = buildargs.pop(SECRETS_ARG, None)
+    asked = _limits(call)
+    limits.check(asked)
     return BuildOptions(
-        dockerfile=call.text("dockerfile") or "Dockerfile",
+        dockerfile=call.text("dockerfile").lstrip("/") or "Dockerfile",
         tags=tuple(tag for tag in call.texts("t") if tag),
-        buildargs={name: value for name, value in call.string_map("buildargs").items() if value is not None},
+        buildargs=buildargs,
         labels={name: value or "" for name, value in call.string_map("labels").items()},
         nocache=call.flag("nocache"),
-        pull=call.flag("pull"),
+        cache_from=tuple(_list(call, "cachefrom")),
         target=call.text("target"),
-        rm=call.flag("rm", True) or call.flag("forcerm"),
+        platform=call.text("platform"),
         network_mode=call.text("networkmode") or "default",
-        memory_bytes=call.integer("memory"),
+        resources=limits.resources(asked, swap_limit=call.engine.swap_limit),
+        shm_bytes=asked.shm_size_bytes,
+        extra_hosts=_extra_hosts(call),
+        secrets=call.engine.take_secrets(token) if token else {},
     )
+
+
+def _limits(call: Call) -> HostConfig:
+    return HostConfig(
+        memory_bytes=call.integer("memory"),
+        memory_swap_bytes=call.integer("memswap"),
+        cpu_shares=call.integer("cpushares"),
+        cpu_period_usec=call.integer("cpuperiod"),
+        cpu_quota_usec=call.integer("cpuquota"),
+        cpuset_cpus=call.text("cpusetcpus"),
+        cpuset_mems=call.text("cpusetmems"),
+        shm_size_bytes=call.integer("shmsize"),
+    )
+
+
+def _list(call: Call, name: str) -> list[str]:
+    """Return a query value that is a JSON list of texts, or nothing."""
+    text = call.text(name)
+    return decode(text.encode(), list[str] | None, name) or [] if text else []  # type: ignore[arg-type]
+
+
+def _extra_hosts(call: Call) -> tuple[str, ...]:
+    """Return more names of hosts: a value each, or all in one as a JSON list."""
+    found: list[str] = []
+    for text in call.texts("extrahosts"):
+        if text.startswith("[") or text == "null":
+            found += decode(text.encode(), list[str] | None, "extrahosts") or []  # type: ignore[arg-type]
+        elif text:
+            found.append(text)
+    for entry in found:
+        name, separator, address = entry.replace("=", ":", 1).partition(":")
+        if not separator or not name or not address:
+            raise errors.InvalidArgument(f"bad format for add-host: '{entry}': name:address is wanted")
+    return tuple(found)
+
+
+async def prune(call: Call) -> web.Response:
+    """Forget what earlier builds have made, as far as no image stands on it."""
+    freed = await asyncio.to_thread(call.engine.builder.prune)
+    return responses.json({"CachesDeleted": [], "SpaceReclaimed": freed})
+
+
+async def secrets(call: Call) -> web.Response:
+    """``POST /build/secrets``: keep secrets, in memory only, for the one build that names the answer's token."""
+    given = await call.body(dict[str, bytes])
+    return responses.json({"Token": call.engine.keep_secrets(given)})
 
 
 def routes() -> list[Route]:
     """Return the routes of this module."""
-    return [Route("POST", "/build", build, interruptible=True)]
+    return [
+        Route("POST", "/build", build, interruptible=True),
+        Route("POST", "/build/prune", prune),
+        Route("POST", "/nbcontainers/v1/build/secrets", secrets),
+    ]

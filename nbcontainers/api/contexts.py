@@ -1,32 +1,27 @@
-"""A build's context: the tar archive that a client sends, unpacked where nothing in it can reach outside.
+"""A build's context: the tar archive that a client sends, unpacked as it arrives; or what a URL has.
 
 Source: Docker Engine API, ``POST /build``: identity, gzip, bzip2 or xz; modes are kept, owners become root's, as in
 Docker's classic builder.
 """
 
+import asyncio
 import contextlib
+import fcntl
+import io
 import os
-import shutil
-import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from nbcontainers import errors
+from nbcontainers.build import archives, downloads
+from nbcontainers.build.events import BuildError
 
 SPOOL_BYTES = 8 << 20
-
-
-@contextlib.contextmanager
-def directory(parent: Path) -> Iterator[Path]:
-    """Make a directory below ``parent``, and remove it with everything in it at the end."""
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="context-", dir=parent))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+AT_ONCE_BYTES = 1 << 20
+_F_SETPIPE_SZ = 1031
+_REMOTE_FILE = "remote"
 
 
 async def spool(chunks: AsyncIterator[bytes], parent: Path) -> BinaryIO:
@@ -43,26 +38,94 @@ async def spool(chunks: AsyncIterator[bytes], parent: Path) -> BinaryIO:
     return cast(BinaryIO, spooled)
 
 
-def unpack(archive: BinaryIO, path: Path) -> None:
-    """Unpack an archive into an empty directory.
+async def receive(chunks: AsyncIterator[bytes], path: Path) -> None:
+    """Unpack an archive into an empty directory while it arrives.
 
     Raises:
         errors.InvalidArgument: It is no tar archive, or a name in it leads outside.
     """
+    beginning = bytearray()
+    async for chunk in chunks:
+        beginning += chunk
+        if len(beginning) > AT_ONCE_BYTES:
+            break
+    else:
+        _unpack(io.BytesIO(bytes(beginning)), path)
+        return
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # larger than usual where that is allowed
+        fcntl.fcntl(write_fd, _F_SETPIPE_SZ, AT_ONCE_BYTES)
+    os.set_blocking(write_fd, False)
+    reading = os.fdopen(read_fd, "rb", 0)
+    unpacking = asyncio.ensure_future(asyncio.to_thread(_unpack, reading, path))
     try:
-        with tarfile.open(fileobj=archive, mode="r:*") as tar:
-            tar.extractall(path, filter=_member)
-    except tarfile.ReadError as error:
-        raise errors.InvalidArgument(f"the build context is not a tar archive: {error}") from error
-    except (tarfile.TarError, EOFError) as error:
-        raise errors.InvalidArgument(f"the build context cannot be unpacked: {error}") from error
+        await _feed(write_fd, beginning, chunks)
+    finally:
+        os.close(write_fd)
+        with contextlib.suppress(errors.Error):
+            await asyncio.wait([unpacking])
+    unpacking.result()
 
 
-def _member(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
-    """Check one member as the standard library does (PEP 706), but keep its mode."""
-    if not (member.isreg() or member.isdir() or member.issym() or member.islnk() or member.isfifo()):
-        raise errors.InvalidArgument(f"the build context holds a device: '{member.name}'")
-    checked = tarfile.tar_filter(member, path)
-    return checked.replace(
-        mode=member.mode & 0o7777, uid=os.geteuid(), gid=os.getegid(), uname="", gname="", deep=False
-    )
+async def _feed(write_fd: int, beginning: bytes | bytearray, chunks: AsyncIterator[bytes]) -> None:
+    """Pass on what arrives; when nobody reads any more, the rest is taken in for nothing."""
+    try:
+        await _write(write_fd, beginning)
+        async for chunk in chunks:
+            await _write(write_fd, chunk)
+    except BrokenPipeError:
+        async for _ in chunks:
+            continue
+
+
+async def _write(fd: int, data: bytes | bytearray) -> None:
+    view, loop = memoryview(data), asyncio.get_running_loop()
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            writable: asyncio.Future[None] = loop.create_future()
+            loop.add_writer(fd, writable.set_result, None)
+            try:
+                await writable
+            finally:
+                loop.remove_writer(fd)
+
+
+def _unpack(stream: io.BytesIO | io.FileIO, path: Path) -> None:
+    with stream:
+        try:
+            archives.unpack(stream, str(path), keep_owners=False)
+        except errors.InvalidArgument as error:
+            raise errors.InvalidArgument(f"the build context cannot be taken: {error}") from error
+
+
+async def fetch(url: str, path: Path, dockerfile: str) -> str:
+    """Fetch a context: an archive, or a Dockerfile alone.
+
+    Args:
+        url: With http or https.
+        path: The directory for it.
+        dockerfile: What the Dockerfile is called in an archive.
+
+    Returns:
+        What the Dockerfile is called.
+
+    Raises:
+        errors.Unsupported: It is a git repository.
+        errors.InvalidArgument: It cannot be fetched.
+    """
+    if downloads.is_git(url) or not downloads.is_url(url):
+        raise errors.Unsupported(f"a git repository is not supported as build context: '{url}': clone it, and give '.'")
+    fetched = path / _REMOTE_FILE
+    try:
+        await downloads.fetch(url, str(fetched), "")
+    except BuildError as error:
+        raise errors.InvalidArgument(f"error downloading remote context: {error}") from error
+    if not await asyncio.to_thread(archives.is_archive, str(fetched)):
+        fetched.rename(path / "Dockerfile")
+        return "Dockerfile"
+    archive = open(fetched, "rb")  # noqa: SIM115  who unpacks it closes it
+    fetched.unlink()
+    await asyncio.to_thread(archives.unpack, archive, str(path), keep_owners=False)
+    return dockerfile

@@ -21,7 +21,6 @@ ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("POST", "/exec/{id}/start", "exec comes later"),
     ("POST", "/exec/{id}/resize", "exec comes later"),
     ("GET", "/exec/{id}/json", "exec comes later"),
-    ("POST", "/build/prune", "pruning the build cache comes later"),
     ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
     ("GET", "/images/search", "searching a registry comes later"),
     ("POST", "/images/prune", "pruning images comes later"),

@@ -1,11 +1,19 @@
 """The builder: from a Dockerfile and a folder to an image.
 
-Four stages with plain data between them: ``lexer`` (text to logical lines), ``parser`` (lines to instructions with
-their flags), ``stages`` (instructions to what each makes of an image), ``builder`` (runs it, with the cache). Every
-error of the first two names line and column.
+Stages with plain data between them, as BuildKit has them:
 
-Reading order: ``lexer``, ``parser``, ``expansion``, ``events``, ``stages``, ``copying``, ``cache``, ``running``,
-``builder``.
+    lexer         text → logical lines (``heredocs``, ``splitting``)
+    parser        lines → nodes: keyword, flags, arguments
+    instructions  nodes → typed instructions, checked (``flags``, ``runmounts``, ``durations``)
+    graph         instructions → stages, and who needs whom (``platforms``); ``checking`` finds what is only unwise
+    builder       runs them: ``stagebuild`` one stage, ``steps``, ``runstep`` what makes layers, ``settings`` the rest
+
+Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules`` (the build checks), ``draft``
+(a stage's image so far), ``cache`` (what was made before), ``selection`` → ``layerwriter`` (COPY), ``archives``,
+``downloads``, ``modes`` (ADD and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container). Every
+error in a Dockerfile names line and column.
+
+Reading order: as above; then ``events``, what a build is asked and what it tells.
 
 Example:
     >>> async for event in builder.build(Path("context"), BuildOptions(tags=("hello:1",))):

@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 
-class Made(msgspec.Struct):
-    """What a step made: a snapshot and its archive's digest."""
+class Made(msgspec.Struct, omit_defaults=True):
+    """What a step made: a snapshot (or none) and its archive's digest; for an image, its id and its steps' keys."""
 
     snapshot: str
     diff_id: str
+    steps: list[str] = []
 
 
 class _Line(msgspec.Struct):
@@ -49,6 +50,15 @@ class Cache:
             except msgspec.DecodeError:
                 continue
             self._table[entry.key] = entry.made
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._table.clear()
+        self._path.unlink(missing_ok=True)
+
+    def steps_of(self, image_id: str) -> set[str]:
+        """Return the keys of the steps that made an image; none for one that was not built here."""
+        return {key for made in self._table.values() if made.snapshot == image_id for key in made.steps}
 
     def get(self, step_key: str) -> Made | None:
         """Return what a step made when it was run with the same things before."""

@@ -1,9 +1,17 @@
 """What a build is asked to do, and what it tells while it does it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nbcontainers.errors import Error
+
+if TYPE_CHECKING:
+    from nbcontainers.runtime.spec import LinuxResources
+
+
+def _no_limits() -> "LinuxResources":
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,40 +21,61 @@ class BuildOptions:
     Args:
         dockerfile: The Dockerfile's path in the context.
         tags: References for the image.
-        buildargs: Values for ARG.
+        buildargs: Values for ARG; None takes a name's default.
         labels: Labels for the image.
         nocache: Run every step anew.
+        cache_from: When there are any, only steps of these images are taken from the cache.
         target: The stage to stop at, by name or number; empty for the last.
+        platform: What the image is for, such as ``linux/amd64``; empty for this machine.
         network_mode: Network of RUN: ``default`` (or ``bridge``), ``none`` or ``host``.
-        memory_bytes: Memory limit of RUN, 0 for none.
-        pull: Ask a registry for newer base images; there is none yet, so the local ones are used.
-        rm: Remove the containers of RUN steps; they always are.
+        resources: Limits of RUN.
+        shm_bytes: The size of /dev/shm in RUN.
+        extra_hosts: ``name:address`` for RUN.
+        secrets: What ``RUN --mount=type=secret`` may ask for, by its name.
     """
 
     dockerfile: str = "Dockerfile"
     tags: tuple[str, ...] = ()
-    buildargs: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    buildargs: Mapping[str, str | None] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     nocache: bool = False
+    cache_from: tuple[str, ...] = ()
     target: str = ""
+    platform: str = ""
     network_mode: str = "default"
-    memory_bytes: int = 0
-    pull: bool = False
-    rm: bool = True
+    resources: "LinuxResources" = field(default_factory=_no_limits)
+    shm_bytes: int = 0
+    extra_hosts: tuple[str, ...] = ()
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step begins: its number, from 1, of so many, and its instruction."""
+    """A step begins: its number, from 1, of so many; its instruction; the stage it belongs to."""
 
     n: int
     total: int
     text: str
+    stage: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triggers:
+    """So many ONBUILD instructions of the base image are run now, as part of the step FROM."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheHit:
     """The step's result was found in the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The step's command runs, in this container."""
+
+    container: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +88,32 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
-    """The step is done, after so many milliseconds."""
+    """The step is done.
 
-    image_id: str = ""
+    Args:
+        n: Its number.
+        result: Digits that stand for what there is now: an image's id, or the step's key in the cache.
+        container: The container that has gone again, if there was one.
+        cached: Nothing had to be done.
+        began_ms: When it began, milliseconds after the build did.
+        ms: How long it took.
+    """
+
+    n: int
+    result: str
+    container: str = ""
+    cached: bool = False
+    began_ms: float
     ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warning:
-    """Something is probably not what was meant."""
+    """Something is probably not what was meant; ``line`` is 0 where no line is to blame."""
 
     text: str
+    rule: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +124,7 @@ class Built:
     tags: tuple[str, ...]
 
 
-BuildEvent = Step | CacheHit | Output | StepDone | Warning | Built
+BuildEvent = Step | Triggers | CacheHit | Running | Output | StepDone | Warning | Built
 
 
 class BuildError(Error):

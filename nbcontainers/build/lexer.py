@@ -1,84 +1,173 @@
-"""From a Dockerfile's text to logical lines: continuations joined, comments and blank lines left out.
+"""From a Dockerfile's text to logical lines: continuations joined, comments left out, here-documents attached.
 
-Source: Dockerfile reference § Format, § Parser directives.
+Source: Dockerfile reference § Format, § Parser directives, § Here-Documents.
 """
 
 import re
 from dataclasses import dataclass
 
+from nbcontainers.build.expansion import ExpansionError
+from nbcontainers.build.heredocs import Heredoc, announced
 from nbcontainers.errors import DockerfileError
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_KNOWN_DIRECTIVES = ("syntax", "escape", "check")
 _ESCAPES = ("\\", "`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogicalLine:
-    """One instruction's text, and the line it begins at, from 1, with its source there."""
+    """One instruction's text.
+
+    Args:
+        text: Its lines, joined.
+        line: The number of the first one, from 1.
+        source: All its lines as they stand in the file, those of its here-documents as well.
+        comments: The comments right above it, without their ``#``.
+        heredocs: What follows it.
+        has_gap: An empty line stands among its lines, which Docker deprecates.
+    """
 
     text: str
     line: int
-    source: str
+    source: tuple[str, ...]
+    comments: tuple[str, ...] = ()
+    heredocs: tuple[Heredoc, ...] = ()
+    has_gap: bool = False
+
+    def error(self, message: str, at: str = "") -> DockerfileError:
+        """Return an error at the first place of ``at`` in these lines, or at their beginning."""
+        for number, line in enumerate(self.source if at else ()):
+            if (found := line.find(at)) >= 0:
+                return DockerfileError(message, self.line + number, found + 1, line)
+        first = self.source[0]
+        return DockerfileError(message, self.line, len(first) - len(first.lstrip()) + 1, first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lexed:
-    """A Dockerfile's logical lines and its escape character."""
+    """A Dockerfile's logical lines, its escape character, and what its directives say."""
 
     lines: list[LogicalLine]
     escape: str
+    directives: dict[str, str]
 
 
 def lex(text: str) -> Lexed:
     """Split a Dockerfile into logical lines.
 
     Raises:
-        DockerfileError: A directive is wrong, or an instruction has no end.
+        DockerfileError: A directive is wrong, a here-document has no end, or there is no instruction.
     """
-    physical = text.removeprefix("\ufeff").splitlines()
-    escape, first = _directives(physical)
-    lines: list[LogicalLine] = []
-    begun = 0
-    parts: list[str] = []
-    for number, line in enumerate(physical[first:], first + 1):
-        stripped = line.strip()
-        if stripped.startswith("#") or (not stripped and not parts):
-            continue
-        if not parts:
-            begun = number
-        content = line.rstrip()
-        if content.endswith(escape):
-            parts.append(content[:-1])
-            continue
-        if not stripped:
-            continue  # a blank line within an instruction; deprecated by Docker, and still taken
-        parts.append(content)
-        lines.append(_joined(parts, begun, physical))
-        parts = []
-    if parts:
-        lines.append(_joined(parts, begun, physical))
+    physical = text.removeprefix("\ufeff").split("\n")
+    directives, first = _directives(physical)
+    lexer = _Lexer(physical if physical[-1] else physical[:-1], first, directives.get("escape", "\\"))
+    lines = lexer.lines()
     if not lines:
-        raise DockerfileError("file with no instructions", 1)
-    return Lexed(lines=lines, escape=escape)
+        raise DockerfileError("file with no instructions", max(1, len(physical) - 1))
+    return Lexed(lines=lines, escape=lexer.escape, directives=directives)
 
 
-def _joined(parts: list[str], begun: int, physical: list[str]) -> LogicalLine:
-    return LogicalLine(text="".join(parts).strip(), line=begun, source=physical[begun - 1])
-
-
-def _directives(physical: list[str]) -> tuple[str, int]:
-    """Read the directives at the top; returns the escape character and the number of lines they take."""
-    escape, seen = "\\", set()
+def _directives(physical: list[str]) -> tuple[dict[str, str], int]:
+    """Read the directives at the top; returns them, and the number of lines they take."""
+    found: dict[str, str] = {}
     for number, line in enumerate(physical):
         match = _DIRECTIVE.fullmatch(line.strip())
-        if match is None or match[1].lower() not in ("escape", "syntax", "check"):
-            return escape, number
-        name, value = match[1].lower(), match[2]
-        if name in seen:
+        name = match[1].lower() if match else ""
+        if match is None or name not in _KNOWN_DIRECTIVES:
+            return found, number
+        if name in found:
             raise DockerfileError(f"only one {name} parser directive can be used", number + 1, source=line)
-        seen.add(name)
-        if name == "escape":
-            if value not in _ESCAPES:
-                raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\", number + 1, source=line)
-            escape = value
-    return escape, len(physical)
+        found[name] = match[2]
+        if name == "escape" and match[2] not in _ESCAPES:
+            message = f"invalid escape token '{match[2]}' does not match ` or \\"
+            raise DockerfileError(message, number + 1, line.find(match[2]) + 1, line)
+    return found, len(physical)
+
+
+class _Lexer:
+    """Walks through the physical lines."""
+
+    def __init__(self, physical: list[str], first: int, escape: str) -> None:
+        self._physical = physical
+        self._at = first
+        self.escape = escape
+        # The escape character ends a line only when it is not escaped itself.
+        self._continues = re.compile(rf"(^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
+
+    def lines(self) -> list[LogicalLine]:
+        """Return all logical lines."""
+        found: list[LogicalLine] = []
+        comments: list[str] = []
+        while self._at < len(self._physical):
+            line = self._physical[self._at].strip()
+            if line.startswith("#"):
+                comments.append(line[1:].strip())
+                self._at += 1
+            elif not line:
+                comments.clear()
+                self._at += 1
+            elif (logical := self._logical_line(tuple(comments))) is not None:
+                found.append(logical)
+                comments.clear()
+        return found
+
+    def _logical_line(self, comments: tuple[str, ...]) -> LogicalLine | None:
+        begin = self._at
+        text, has_gap = self._joined()
+        if not text.strip():
+            return None
+        line = LogicalLine(text=text, line=begin + 1, source=tuple(self._physical[begin : self._at]))
+        try:
+            wanted = announced(text, self.escape)
+        except ExpansionError as error:
+            raise line.error(str(error), "<<") from error
+        heredocs = tuple(self._heredoc(line, heredoc) for heredoc in wanted)
+        return LogicalLine(
+            text=text,
+            line=line.line,
+            source=tuple(self._physical[begin : self._at]),
+            comments=comments,
+            heredocs=heredocs,
+            has_gap=has_gap,
+        )
+
+    def _joined(self) -> tuple[str, bool]:
+        """Take one instruction's lines; says also whether an empty one was among them."""
+        content, ends = self._take(self._physical[self._at].lstrip())
+        has_gap = False
+        while not ends and self._at < len(self._physical):
+            line = self._physical[self._at]
+            if line.lstrip().startswith("#"):
+                self._at += 1
+            elif not line.strip():
+                self._at += 1
+                has_gap = True
+            else:
+                more, ends = self._take(line)
+                content += more
+        return content, has_gap
+
+    def _take(self, line: str) -> tuple[str, bool]:
+        """Take one line; returns it without its continuation character, and whether the instruction ends there."""
+        self._at += 1
+        line = line.rstrip("\r\n")
+        content = self._continues.sub(r"\1", line)
+        return content, content == line
+
+    def _heredoc(self, line: LogicalLine, heredoc: Heredoc) -> Heredoc:
+        content: list[str] = []
+        while self._at < len(self._physical):
+            text = self._physical[self._at]
+            self._at += 1
+            bare = text.rstrip("\r\n")
+            if (bare.lstrip("\t") if heredoc.chomps else bare) == heredoc.name:
+                return Heredoc(
+                    name=heredoc.name,
+                    expands=heredoc.expands,
+                    chomps=heredoc.chomps,
+                    fd=heredoc.fd,
+                    content="".join(content),
+                )
+            content.append(f"{text}\n")
+        raise line.error(f"unterminated heredoc: there is no line '{heredoc.name}'", "<<")

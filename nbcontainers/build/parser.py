@@ -1,150 +1,183 @@
-"""From logical lines to instructions: keyword, flags, and the rest as text or as a JSON list.
+"""From logical lines to nodes: keyword, flags and arguments, each instruction's in the form that it has.
 
-Source: Dockerfile reference § Overview, § Shell and exec form.
+A node says nothing about whether its instruction, flags or arguments make sense: ``instructions`` does. What has no
+form at all is refused here: a name without a value, a JSON list of something else than strings.
+
+Source: Dockerfile reference § Format, and each instruction's section.
 """
 
-import difflib
-import re
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import msgspec
-
+from nbcontainers.build.heredocs import Heredoc
 from nbcontainers.build.lexer import LogicalLine, lex
+from nbcontainers.build.splitting import BLANKS, FormError, json_list, split_instruction, split_words
 from nbcontainers.errors import DockerfileError
-
-FLAGS: dict[str, tuple[str, ...]] = {
-    "ADD": ("chown", "chmod"),
-    "ARG": (),
-    "CMD": (),
-    "COPY": ("from", "chown", "chmod"),
-    "ENTRYPOINT": (),
-    "ENV": (),
-    "EXPOSE": (),
-    "FROM": ("platform",),
-    "HEALTHCHECK": ("interval", "timeout", "start-period", "start-interval", "retries"),
-    "LABEL": (),
-    "MAINTAINER": (),
-    "ONBUILD": (),
-    "RUN": ("network",),
-    "SHELL": (),
-    "STOPSIGNAL": (),
-    "USER": (),
-    "VOLUME": (),
-    "WORKDIR": (),
-}
-"""The instructions and the flags that each knows here."""
-
-_FLAG = re.compile(r"--([a-z][a-z-]*)(?:=(\S*))?(?:\s+|$)")
-_HEREDOC = re.compile(r"<<-?\s*[\"']?[A-Za-z_]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
-    """One instruction.
+class Node:
+    """One instruction as it is written.
 
     Args:
-        keyword: In upper case.
-        flags: ``--name=value`` as a table, without the dashes.
-        text: What follows keyword and flags.
-        words: The text as a list, where it is one in JSON (the exec form), else None.
+        keyword: As written; ``name`` has it in upper case.
+        flags: The words with two dashes, those included.
+        arguments: What follows: a text, words, ``name, value, separator`` for assignments, or a JSON list's strings.
+        is_json: It was a JSON list (the exec form).
+        trigger: The instruction that ONBUILD keeps for later.
         place: Where it stands.
     """
 
     keyword: str
-    flags: dict[str, str]
-    text: str
-    words: list[str] | None
+    flags: tuple[str, ...]
+    arguments: tuple[str, ...]
+    is_json: bool
+    trigger: "Node | None"
     place: LogicalLine
 
+    @property
+    def name(self) -> str:
+        """The instruction's name."""
+        return self.keyword.upper()
+
+    @property
+    def heredocs(self) -> tuple[Heredoc, ...]:
+        """The here-documents that follow it."""
+        return self.place.heredocs
+
     def error(self, message: str, at: str = "") -> DockerfileError:
-        """Return an error at this instruction, or at the first place of ``at`` in its first line."""
-        found = self.place.source.find(at) if at else -1
-        column = found + 1 if found >= 0 else len(self.place.source) - len(self.place.source.lstrip()) + 1
-        return DockerfileError(message, self.place.line, column, self.place.source)
+        """Return an error at this instruction, or at the first place of ``at`` in it."""
+        return self.place.error(message, at)
 
     def __str__(self) -> str:
-        flags = "".join(f"--{name}={value} " for name, value in self.flags.items())
-        return f"{self.keyword} {flags}{self.text}"
+        """Return it as a line of a Dockerfile, with its keyword in upper case and one blank behind it."""
+        _, _, rest = self.place.text.strip().partition(self.keyword)
+        return f"{self.name} {rest.strip()}".strip()
+
+    def dump(self) -> str:
+        """Return it as a list in brackets, flags first: to compare and to look at."""
+        parts = [self.keyword.lower(), *([f"[{' '.join(map(_quoted, self.flags))}]"] if self.flags else [])]
+        parts += [self.trigger.dump()] if self.trigger is not None else [_quoted(one) for one in self.arguments]
+        return f"({' '.join(parts)})"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
-    """A parsed Dockerfile: its instructions and its escape character."""
+class Tree:
+    """A parsed Dockerfile: its nodes, its escape character and its directives."""
 
-    instructions: list[Instruction]
+    nodes: list[Node]
     escape: str
+    directives: dict[str, str]
+
+    def dump(self) -> str:
+        """Return all nodes, one a line."""
+        return "\n".join(node.dump() for node in self.nodes)
 
 
-def parse(text: str) -> Dockerfile:
+def parse(text: str) -> Tree:
     """Parse a Dockerfile.
 
     Raises:
         DockerfileError: With line and column of what is wrong.
     """
     lexed = lex(text)
-    instructions = [parse_line(line) for line in lexed.lines]
-    first = next((one for one in instructions if one.keyword != "ARG"), None)
-    if first is None or first.keyword != "FROM":
-        at = first or instructions[-1]
-        raise at.error("no build stage in current context: the first instruction must be FROM")
-    return Dockerfile(instructions=instructions, escape=lexed.escape)
+    nodes = [parse_line(line, lexed.escape) for line in lexed.lines]
+    return Tree(nodes=nodes, escape=lexed.escape, directives=lexed.directives)
 
 
-def parse_line(line: LogicalLine) -> Instruction:
+def parse_line(line: LogicalLine, escape: str = "\\") -> Node:
     """Parse one logical line.
 
     Raises:
-        DockerfileError: The instruction, a flag or its form is unknown.
+        DockerfileError: It has not the form that its instruction wants.
     """
-    given, _, rest = line.text.partition(" ") if " " in line.text else line.text.partition("\t")
-    keyword = given.upper()
-    bare = Instruction(keyword=keyword, flags={}, text=rest.strip(), words=None, place=line)
-    if keyword not in FLAGS:
-        near = difflib.get_close_matches(keyword, FLAGS, n=1, cutoff=0.6)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise bare.error(f"unknown instruction: {given}{hint}", given)
-    flags, text = _flags(bare)
-    if not text:
-        raise bare.error(f"{keyword} requires at least one argument")
-    if _HEREDOC.search(text) and keyword in ("RUN", "COPY", "ADD"):
-        raise bare.error("here-documents are not supported yet", "<<")
-    instruction = Instruction(keyword=keyword, flags=flags, text=text, words=_exec_form(text), place=line)
-    if keyword == "ONBUILD":
-        _check_trigger(instruction)
-    return instruction
-
-
-def _flags(bare: Instruction) -> tuple[dict[str, str], str]:
-    flags: dict[str, str] = {}
-    text = bare.text
-    while match := _FLAG.match(text):
-        name = match[1]
-        if name not in FLAGS[bare.keyword]:
-            known = FLAGS[bare.keyword]
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean --{near[0]}?)" if near else ""
-            raise bare.error(f"unknown flag: --{name}{hint}", f"--{name}")
-        if name in flags:
-            raise bare.error(f"duplicate flag specified: --{name}", f"--{name}")
-        if match[2] is None:
-            raise bare.error(f"missing a value on flag: --{name}", f"--{name}")
-        flags[name] = match[2]
-        text = text[match.end() :]
-    return flags, text.strip()
-
-
-def _exec_form(text: str) -> list[str] | None:
-    """Return a JSON list of texts; anything else is shell form, as in Docker."""
-    if not text.startswith("["):
-        return None
+    keyword, flags, rest = split_instruction(line.text, escape)
+    name = keyword.upper()
+    node = Node(keyword=keyword, flags=tuple(flags), arguments=(), is_json=False, trigger=None, place=line)
+    if name == "ONBUILD":
+        inner = parse_line(replace(line, text=rest), escape) if rest else None
+        return replace(node, arguments=(rest,) if rest else (), trigger=inner)
+    form = _FORMS.get(name)
+    if form is None:
+        return node
     try:
-        return msgspec.json.decode(text.encode(), type=list[str])
-    except msgspec.DecodeError:
-        return None
+        arguments, is_json = form(rest, escape)
+    except FormError as error:
+        raise node.error(f"{name}: {error}", error.at or rest.split()[0]) from error
+    return replace(node, arguments=tuple(arguments), is_json=is_json)
 
 
-def _check_trigger(instruction: Instruction) -> None:
-    keyword = instruction.text.split()[0].upper()
-    if keyword in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise instruction.error(f"{keyword} isn't allowed as an ONBUILD trigger", instruction.text.split()[0])
-    parse_line(LogicalLine(text=instruction.text, line=instruction.place.line, source=instruction.place.source))
+_Form = Callable[[str, str], tuple[list[str], bool]]
+
+
+def _text(rest: str, escape: str) -> tuple[list[str], bool]:
+    return ([rest] if rest else []), False
+
+
+def _plain_words(rest: str, escape: str) -> tuple[list[str], bool]:
+    return (BLANKS.split(rest) if rest else []), False
+
+
+def _quoted_words(rest: str, escape: str) -> tuple[list[str], bool]:
+    return split_words(rest, escape), False
+
+
+def _text_or_json(rest: str, escape: str) -> tuple[list[str], bool]:
+    words = json_list(rest)
+    return (words, True) if words is not None else _text(rest, escape)
+
+
+def _words_or_json(rest: str, escape: str) -> tuple[list[str], bool]:
+    words = json_list(rest)
+    return (words, True) if words is not None else _plain_words(rest, escape)
+
+
+def _health(rest: str, escape: str) -> tuple[list[str], bool]:
+    kind, *command = rest.split(maxsplit=1) or [""]
+    words, is_json = _text_or_json(command[0] if command else "", escape)
+    return ([kind, *words] if kind else []), is_json
+
+
+def _assignments(rest: str, escape: str) -> tuple[list[str], bool]:
+    """Read ``name=value …``, or the old form ``name value``: then the separator is empty."""
+    words = split_words(rest, escape)
+    if not words:
+        return [], False
+    if "=" not in words[0]:
+        name, *value = BLANKS.split(rest, maxsplit=1)
+        if not value:
+            raise FormError("it must have two arguments")
+        return [name, value[0], ""], False
+    arguments: list[str] = []
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise FormError(f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value', word)
+        arguments += [name, text, "="]
+    return arguments, False
+
+
+_FORMS: dict[str, _Form] = {
+    "ADD": _words_or_json,
+    "ARG": _quoted_words,
+    "CMD": _text_or_json,
+    "COPY": _words_or_json,
+    "ENTRYPOINT": _text_or_json,
+    "ENV": _assignments,
+    "EXPOSE": _plain_words,
+    "FROM": _plain_words,
+    "HEALTHCHECK": _health,
+    "LABEL": _assignments,
+    "MAINTAINER": _text,
+    "RUN": _text_or_json,
+    "SHELL": _text_or_json,
+    "STOPSIGNAL": _text,
+    "USER": _text,
+    "VOLUME": _words_or_json,
+    "WORKDIR": _text,
+}

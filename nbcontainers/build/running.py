@@ -1,11 +1,12 @@
 """RUN: a command in a container of its own, whose changes become a layer."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbcontainers.build.events import BuildError, Output
@@ -18,22 +19,39 @@ from nbcontainers.runtime.defaults import default_spec
 from nbcontainers.runtime.follow import Follower
 from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import STDERR, Reader
-from nbcontainers.runtime.spec import Request, Rootfs
+from nbcontainers.runtime.spec import LinuxResources, Mount, Request, Rootfs, Spec
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LOG_BYTES = 64 << 20
+_HOSTNAME = "build"  # always the same, so that a step which looks at it makes the same layer
+_LOCAL_NAMES = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{_HOSTNAME}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to run: its words, environment, working directory, user, network and memory limit (0 for none)."""
+    """What to run.
+
+    Args:
+        args: Its words.
+        env: Its environment.
+        cwd: Its working directory.
+        user: Who runs it.
+        network: ``default`` (or ``bridge``), ``none`` or ``host``.
+        resources: Limits.
+        shm_bytes: The size of /dev/shm, 0 for the usual one.
+        extra_hosts: More lines for /etc/hosts: ``name:address``.
+        mounts: What else it sees.
+    """
 
     args: list[str]
     env: dict[str, str]
     cwd: str
     user: str
     network: str
-    memory_bytes: int
+    resources: LinuxResources
+    shm_bytes: int = 0
+    extra_hosts: tuple[str, ...] = ()
+    mounts: list[Mount] = field(default_factory=list)
 
 
 class Runner:
@@ -112,23 +130,6 @@ class Runner:
             raise BuildError(f"The command '{words}' returned a non-zero code: {status.code}", status.code)
 
     async def _request(self, key: str, directory: Path, rootfs: Rootfs, command: Command) -> tuple[Request, int | None]:
-        spec = default_spec(
-            args=command.args,
-            env=[f"{name}={value}" for name, value in {"PATH": DEFAULT_PATH, **command.env}.items()],
-            cwd=command.cwd or "/",
-            user=command.user,
-            hostname=key[:12],
-        )
-        spec["linux"]["cgroupsPath"] = f"{self._cgroup_parent}/{key}"
-        if command.memory_bytes:
-            spec["linux"]["resources"]["memory"] = {"limit": command.memory_bytes}
-        files = [("/etc/resolv.conf", "/etc/resolv.conf"), ("/etc/hosts", "/etc/hosts")]
-        for source, destination in files:
-            if os.path.exists(source):
-                options = ["rbind", "ro"]
-                spec["mounts"].append(
-                    {"destination": destination, "type": "bind", "source": source, "options": options}
-                )
         namespace_fd = None
         if command.network in ("default", "bridge"):
             namespace_fd = (await self._networks.attach(key)).namespace_fd
@@ -137,7 +138,7 @@ class Runner:
         request = Request(
             id=key,
             directory=str(directory),
-            spec=spec,
+            spec=self._spec(key, directory, command),
             rootfs=rootfs,
             tty=False,
             openStdin=False,
@@ -146,3 +147,43 @@ class Runner:
             network="namespace" if namespace_fd is not None else "host" if command.network == "host" else "none",
         )
         return request, namespace_fd
+
+    def _spec(self, key: str, directory: Path, command: Command) -> Spec:
+        spec = default_spec(
+            args=command.args,
+            env=[f"{name}={value}" for name, value in {"PATH": DEFAULT_PATH, **command.env}.items()],
+            cwd=command.cwd or "/",
+            user=command.user,
+            hostname=_HOSTNAME,
+        )
+        spec["linux"]["cgroupsPath"] = f"{self._cgroup_parent}/{key}"
+        spec["linux"]["resources"].update(command.resources)
+        if command.shm_bytes:
+            for mount in spec["mounts"]:
+                if mount["destination"] == "/dev/shm":
+                    options = [option for option in mount["options"] if not option.startswith("size=")]
+                    mount["options"] = [*options, f"size={command.shm_bytes}"]
+        hosts = directory / "hosts"
+        hosts.write_text(_hosts(command))
+        hosts.chmod(0o644)
+        for source, destination in ((str(hosts), "/etc/hosts"), ("/etc/resolv.conf", "/etc/resolv.conf")):
+            if os.path.exists(source):
+                spec["mounts"].append(_bind(source, destination))
+        spec["mounts"] += command.mounts
+        return spec
+
+
+def _bind(source: str, destination: str) -> Mount:
+    return {"destination": destination, "type": "bind", "source": source, "options": ["rbind", "ro"]}
+
+
+def _hosts(command: Command) -> str:
+    """Return the text of /etc/hosts: the host's own where its network is used; ``hosts(5)``."""
+    lines = [_LOCAL_NAMES]
+    if command.network == "host":
+        with contextlib.suppress(OSError):
+            lines = [Path("/etc/hosts").read_text()]
+    for entry in command.extra_hosts:
+        name, _, address = entry.replace("=", ":", 1).partition(":")
+        lines.append(f"{address}\t{name}\n")
+    return "".join(lines)

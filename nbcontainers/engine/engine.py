@@ -34,6 +34,8 @@ from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.launching import Launcher
 from nbcontainers.volumes import Volumes
 
+_SECRETS_SECONDS = 600.0
+
 
 class Engine:
     """One engine with its own state; ``start`` before use, ``close`` after.
@@ -48,6 +50,7 @@ class Engine:
         self.run = run.resolve()
         self.identity = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
         self.events = Events()
+        self._secrets: dict[str, dict[str, bytes]] = {}
 
     async def start(self) -> None:
         """Open the state, find what is still running, and be ready for requests.
@@ -322,6 +325,29 @@ class Engine:
         self.lifecycle.tell(container, action)
 
     # Images.
+
+    @property
+    def swap_limit(self) -> bool:
+        """Whether this machine can limit swap."""
+        return self._swap_limit
+
+    def keep_secrets(self, secrets: dict[str, bytes]) -> str:
+        """Keep secrets for one build, in memory only; returns the token that the build is to name."""
+        token = os.urandom(16).hex()
+        self._secrets[token] = secrets
+        asyncio.get_running_loop().call_later(_SECRETS_SECONDS, self._secrets.pop, token, None)
+        return token
+
+    def take_secrets(self, token: str) -> dict[str, bytes]:
+        """Return the secrets kept under a token, once.
+
+        Raises:
+            errors.NotFound: There are none.
+        """
+        secrets = self._secrets.pop(token, None)
+        if secrets is None:
+            raise errors.NotFound("the build's secrets are no longer kept: give them again")
+        return secrets
 
     async def build(self, context: Path, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
         """Build an image; see ``nbcontainers.build.Builder.build``."""

@@ -125,14 +125,21 @@ def _copy_file(of_source: int, of_target: int, name: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         target_fd = os.open(name, flags, 0o600, dir_fd=of_target)
         try:
-            _copy_data(source_fd, target_fd)
+            copy_data(source_fd, target_fd)
         finally:
             os.close(target_fd)
     finally:
         os.close(source_fd)
 
 
-def _copy_data(source_fd: int, target_fd: int) -> None:
+def copy_data(source_fd: int, target_fd: int) -> None:
+    """Copy a file's content into an empty file; holes stay holes.
+
+    Raises:
+        OSError: ENOSPC, the disk is full.
+
+    Source: sendfile(2), lseek(2) § Seeking file data and holes.
+    """
     size = os.fstat(source_fd).st_size
     os.ftruncate(target_fd, size)
     end = 0

@@ -15,6 +15,7 @@ import stat
 
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.linux import mounts, namespaces, overlay
+from nbcontainers.linux.libc import AT_EMPTY_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ def open_bind(mount: Mount) -> int:
             raise InvalidArgument(f"unknown option '{option}' of the bind mount at '{mount['destination']}'")
     kind, deep = _PROPAGATIONS[propagation.removeprefix("r")], propagation.startswith("r")
     recursive = _RECURSIVE if "rbind" in mount["options"] else 0
-    fd = mounts.open_tree(mount["source"], mounts.OPEN_TREE_CLONE | recursive)
+    if "rootfs" in mount:
+        fd = open_rootfs(mount["rootfs"])
+    else:
+        fd = mounts.open_tree(mount["source"], mounts.OPEN_TREE_CLONE | recursive)
     try:
         if top or (kind and not deep):
             mounts.mount_setattr("", set_attributes=top, propagation=0 if deep else kind, dir_fd=fd)
@@ -205,6 +209,8 @@ def attach(root_fd: int, mount: Mount, source_fd: int | None = None) -> None:
     Source: OCI runtime-spec, config.md § Mounts.
     """
     if source_fd is not None:
+        if "subpath" in mount:
+            source_fd = _below(root_fd, source_fd, mount["subpath"])
         _attach_bind(root_fd, mount["destination"], source_fd)
     else:
         _mount_kernel(root_fd, mount)
@@ -225,6 +231,27 @@ def refuse_link(destination: str) -> None:
         return
     if stat.S_ISLNK(status.st_mode):
         raise InvalidArgument(f"'{destination}' is a link in the image: it must be a directory")
+
+
+def _below(root_fd: int, source_fd: int, path: str) -> int:
+    """Return a part of a detached mount, detached as well; the whole is closed.
+
+    Only what is attached in one's own namespace can be taken apart: so it is, over the root, for a moment.
+
+    Source: open_tree(2) § EINVAL.
+    """
+    try:
+        mounts.move_mount(source_fd, "", dir_fd=root_fd)
+        try:
+            part_fd = mounts.openat2(source_fd, path, os.O_PATH)
+            try:
+                return mounts.open_tree("", mounts.OPEN_TREE_CLONE | AT_EMPTY_PATH, dir_fd=part_fd)
+            finally:
+                os.close(part_fd)
+        finally:
+            mounts.umount2(f"/proc/self/fd/{source_fd}", mounts.MNT_DETACH)
+    finally:
+        os.close(source_fd)
 
 
 def _attach_bind(root_fd: int, destination: str, source_fd: int) -> None:

@@ -49,13 +49,17 @@ class Process(TypedDict):
 class Mount(TypedDict):
     """OCI runtime-spec, config.md § Mounts.
 
-    ``type`` is ``bind`` for bind mounts, and ``shared`` for a mount of the container whose ipc namespace is shared.
+    ``type`` is ``bind`` for bind mounts, and ``shared`` for a mount of the container whose ipc namespace is shared. Two
+    keys are our own, for bind mounts: ``rootfs`` is a tree to take instead of ``source``, and ``subpath`` what of it is
+    shown, found inside the container as if the tree were the root, so that no link leads out of it.
     """
 
     destination: str
     type: str
     source: str
     options: list[str]
+    rootfs: "NotRequired[Rootfs]"
+    subpath: NotRequired[str]
 
 
 class LinuxDevice(TypedDict):

@@ -1,0 +1,320 @@
+"""One stage in progress: takes its instructions one by one, and looks in the cache before it does anything.
+
+A layer is the directory that a step has filled, renamed; its archive's digest, which the image's id depends on, is
+computed in a thread while later steps run.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nbcontainers.build import settings
+from nbcontainers.build.cache import Cache, Made
+from nbcontainers.build.caches import Caches
+from nbcontainers.build.draft import Draft, Scope
+from nbcontainers.build.events import (
+    BuildError,
+    BuildEvent,
+    BuildOptions,
+    CacheHit,
+    Running,
+    Step,
+    StepDone,
+    Triggers,
+)
+from nbcontainers.build.graph import SCRATCH, Graph, Source, Stage
+from nbcontainers.build.instructions import Copy, Instruction, Run, Text
+from nbcontainers.build.rules import Checks
+from nbcontainers.build.running import Runner
+from nbcontainers.build.runstep import RunStep, Tree
+from nbcontainers.build.selection import Root
+from nbcontainers.build.steps import Context, CopyStep, WorkdirStep, clamp_times, clear_stubs
+from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.images import Images, layers
+from nbcontainers.images.config import ImageConfig, architecture
+from nbcontainers.linux import files
+from nbcontainers.runtime.rootfs import open_rootfs
+
+_ALWAYS_MOUNTED = ("/proc", "/sys", "/dev", "/etc/hosts", "/etc/resolv.conf")
+
+
+@dataclass(slots=True, kw_only=True)
+class Build:
+    """What all stages of a build share.
+
+    Args:
+        images: Where base images come from and results go.
+        runner: Runs RUN.
+        cache: What was made before.
+        caches: The directories of cache mounts.
+        scratch: This build's own directory.
+        context: The folder that COPY and ADD see.
+        options: What was asked for.
+        scope: What all instructions see.
+        checks: Takes warnings.
+        began: When the build began, seconds of the monotonic clock.
+        epoch_seconds: What no file may be younger than, None for no such limit.
+        allowed: The only steps that may be taken from the cache, None for any.
+        digests: The digests of layers, as they are computed.
+        stages: The stages, by number.
+    """
+
+    images: Images
+    runner: Runner
+    cache: Cache
+    caches: Caches
+    scratch: Path
+    context: Context
+    options: BuildOptions
+    scope: Scope
+    checks: Checks
+    began: float
+    epoch_seconds: int | None
+    allowed: frozenset[str] | None
+    digests: dict[str, "asyncio.Future[str]"] = field(default_factory=dict)
+    stages: dict[int, "StageBuild"] = field(default_factory=dict)
+
+    def reuse(self, key: str) -> Made | None:
+        """Return what a step of this key has made before, if it may be taken, and is still there."""
+        if self.options.nocache or not key or (self.allowed is not None and key not in self.allowed):
+            return None
+        made = self.cache.get(key)
+        if made is None or (made.snapshot and not self.images.snapshots.has(made.snapshot)):
+            return None
+        return made
+
+
+class StageBuild:
+    """One stage.
+
+    Args:
+        build: What all stages share.
+        graph: The whole.
+        stage: This one.
+        first: The number of its first step, from 1, of ``total``.
+        total: How many steps there are.
+    """
+
+    def __init__(self, build: Build, graph: Graph, stage: Stage, first: int, total: int) -> None:
+        self._build = build
+        self._graph = graph
+        self._stage = stage
+        self._number = first
+        self._total = total
+        self.events: asyncio.Queue[BuildEvent | None] = asyncio.Queue()
+        self.done = asyncio.Event()
+        self.draft: Draft
+        self._snapshots = build.images.snapshots
+        self._cached = True
+        self._container = ""
+
+    async def run(self) -> None:
+        """Build it, and tell so in ``events``, with None at the end."""
+        try:
+            await self._step(self._stage.start, self._begin)
+            for instruction in self._stage.body:
+                await self._step(instruction, lambda one=instruction: self._take(one))  # type: ignore[misc]
+            self.done.set()
+        finally:
+            self.events.put_nowait(None)
+
+    async def _step(self, instruction: Instruction, act: Callable[[], Awaitable[None]]) -> None:
+        began = time.monotonic()
+        self._cached, self._container = False, ""
+        step = Step(n=self._number, total=self._total, text=str(instruction), stage=self._stage.name)
+        self.events.put_nowait(step)
+        await act()
+        for warning in self._build.checks.take():
+            self.events.put_nowait(warning)
+        self.events.put_nowait(
+            StepDone(
+                n=self._number,
+                result=self.draft.key.removeprefix("sha256:")[:12],
+                container=self._container,
+                cached=self._cached,
+                began_ms=(began - self._build.began) * 1000,
+                ms=(time.monotonic() - began) * 1000,
+            )
+        )
+        self._number += 1
+
+    async def _begin(self) -> None:
+        """Start from the base, with what it wants to have run."""
+        if self._stage.parent is not None:
+            parent = self._build.stages[self._stage.parent]
+            await parent.done.wait()
+            self.draft = parent.draft.derive()
+        else:
+            self.draft = self._base()
+        if self._stage.triggers:
+            self.events.put_nowait(Triggers(count=len(self._stage.triggers)))
+        for trigger in self._stage.triggers:
+            await self._take(trigger)
+
+    def _base(self) -> Draft:
+        if self._stage.base == SCRATCH:
+            return Draft(self._build.scope, ImageConfig(architecture=architecture()), None, SCRATCH, "")
+        start = self._stage.start
+        try:
+            image = self._build.images.get(self._stage.base)
+        except NotFound as error:
+            raise NotFound(f"{error} (FROM in line {start.node.place.line})") from error
+        except InvalidArgument as error:
+            raise start.node.error(str(error), start.base) from error
+        draft = Draft(self._build.scope, image.config, image.snapshot, image.id, image.id)
+        draft.defaults.on_build = None
+        return draft
+
+    async def _take(self, one: Instruction) -> None:
+        """Take one instruction."""
+        if isinstance(one, Run):
+            await self._run(one)
+        elif isinstance(one, Copy):
+            await self._copy(one)
+        elif isinstance(one, Text) and one.name == "WORKDIR":
+            await self._workdir(one)
+        else:
+            settings.apply(self.draft, one, self._build.checks)
+            key = self.draft.settings_key()
+            if not self._reuse(key, one):
+                self._build.cache.put(key, Made(snapshot="", diff_id=""))
+                self.draft.advance(key, "", str(one))
+
+    def _reuse(self, key: str, one: Instruction) -> bool:
+        """Take a step's result from the cache, if it is there."""
+        made = self._build.reuse(key)
+        if made is None:
+            return False
+        chain = self._snapshots.chain(self.draft.snapshot)
+        if made.snapshot and self._snapshots.chain(made.snapshot)[1:] != chain:
+            return False
+        if made.snapshot and made.snapshot not in self._build.digests:
+            self._build.images.protect(made.snapshot)
+            self._build.digests[made.snapshot] = _known(made.diff_id)
+        self._cached = True
+        self.events.put_nowait(CacheHit())
+        self.draft.advance(key, made.snapshot, str(one))
+        return True
+
+    async def _run(self, one: Run) -> None:
+        scratch = self._scratch()
+        step = RunStep(self.draft, one, self._build.options, self._build.context, scratch)
+        trees = {mount.from_: await self._tree(one, mount.from_) for mount in step.mounts if mount.from_}
+        key = await step.key(trees)
+        if self._reuse(key, one):
+            return
+        snapshot_key = os.urandom(32).hex()
+        self._container = snapshot_key[:12]
+        self.events.put_nowait(Running(container=self._container))
+        async with contextlib.AsyncExitStack() as held:
+            held.callback(files.remove_tree, str(scratch))
+            command = await step.command(trees, self._build.caches, held)
+            rootfs = self._snapshots.prepare(snapshot_key, self.draft.snapshot, volatile=True)
+            held.callback(self._snapshots.remove, snapshot_key)
+            async for output in self._build.runner.run(snapshot_key, rootfs, command):
+                self.events.put_nowait(output)
+            destinations = [*_ALWAYS_MOUNTED, *(mount["destination"] for mount in command.mounts)]
+            upper = self._snapshots.upper(snapshot_key)
+            clear_stubs(self._snapshots, upper, self.draft.snapshot, destinations)
+            self._commit(key, snapshot_key, one)
+
+    def _scratch(self) -> Path:
+        """Make a directory for a step."""
+        path = self._build.scratch / os.urandom(8).hex()
+        path.mkdir(mode=0o700)
+        return path
+
+    async def _source(self, one: Instruction, name: str) -> Source:
+        """Return what an instruction means by a name, when it is there."""
+        source = self._stage.sources[name]
+        if source.stage is not None:
+            await self._build.stages[source.stage].done.wait()
+        return source
+
+    async def _tree(self, one: Instruction, name: str) -> Tree:
+        source = await self._source(one, name)
+        if source.stage is not None:
+            draft = self._build.stages[source.stage].draft
+            return Tree(rootfs=self._snapshots.view(draft.snapshot), key=draft.key)
+        if name == SCRATCH:
+            return Tree(rootfs=self._snapshots.view(None), key=SCRATCH)
+        try:
+            image = self._build.images.get(source.image)
+        except NotFound as error:
+            raise NotFound(f"invalid from flag value {name}: {error} (line {one.node.place.line})") from error
+        except InvalidArgument as error:
+            raise one.node.error(f"invalid from flag value {name}: {error}", name) from error
+        return Tree(rootfs=self._snapshots.view(image.snapshot), key=image.id)
+
+    async def _copy(self, one: Copy) -> None:
+        scratch = self._scratch()
+        try:
+            step = CopyStep(self.draft, one, self._snapshots, scratch, self._build.checks)
+            if self._reuse(step.early_key, one):
+                return
+            if one.from_:
+                tree = await self._tree(one, one.from_)
+                root = Root(open_rootfs(tree.rootfs))
+            else:
+                step.warn_of_ignored(self._build.context.ignored)
+                root = self._build.context.root()
+            with root:
+                key = await step.prepare(root, keep_owners=bool(one.from_))
+                if self._reuse(key, one):
+                    return
+                with self._new_snapshot() as snapshot_key:
+                    upper = self._snapshots.upper(snapshot_key)
+                    try:
+                        await asyncio.to_thread(step.write, upper)
+                    except OSError as error:
+                        raise BuildError(f"{one.name} failed: {error}") from error
+                    self._commit(key, snapshot_key, one)
+        finally:
+            await asyncio.to_thread(files.remove_tree, str(scratch))
+
+    @contextlib.contextmanager
+    def _new_snapshot(self) -> Iterator[str]:
+        """Have an empty snapshot over the stage's, until it is committed or the context ends; yields its key."""
+        key = os.urandom(32).hex()
+        self._snapshots.prepare(key, self.draft.snapshot)
+        try:
+            yield key
+        finally:
+            self._snapshots.remove(key)
+
+    async def _workdir(self, one: Text) -> None:
+        step = WorkdirStep(self.draft, one, self._snapshots)
+        self.draft.defaults.working_dir = step.path
+        if self._reuse(step.key, one):
+            return
+        with self._new_snapshot() as snapshot_key:
+            if step.write(self._snapshots.upper(snapshot_key)):
+                self._commit(step.key, snapshot_key, one)
+            else:
+                self._build.cache.put(step.key, Made(snapshot="", diff_id=""))
+                self.draft.advance(step.key, "", str(one))
+
+    def _commit(self, key: str, snapshot_key: str, one: Instruction) -> None:
+        """Turn what a step has written into a layer; its digest is computed while the build goes on."""
+        if self._build.epoch_seconds is not None:
+            clamp_times(self._snapshots.upper(snapshot_key), self._build.epoch_seconds)
+        name = os.urandom(16).hex()
+        self._build.images.protect(name)
+        self._build.digests[name] = asyncio.ensure_future(self._digest(key, name))
+        self._snapshots.commit(name, snapshot_key)
+        self.draft.advance(key, name, str(one))
+
+    async def _digest(self, key: str, name: str) -> str:
+        diff_id = await asyncio.to_thread(layers.diff_id, self._snapshots.files(name))
+        self._build.cache.put(key, Made(snapshot=name, diff_id=diff_id))
+        return diff_id
+
+
+def _known(diff_id: str) -> "asyncio.Future[str]":
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    future.set_result(diff_id)
+    return future
