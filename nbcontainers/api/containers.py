@@ -22,9 +22,11 @@ async def list_containers(call: Call) -> web.Response:
     limit = call.integer("limit", -1)
     if limit > 0:
         found = found[:limit]
-    rows = [inspection.summary(container) for container in found]
-    if call.flag("size"):
-        raise errors.Unsupported("sizes of containers come later: leave out size")
+    with_sizes = call.flag("size")
+    rows = [
+        inspection.summary(container, await call.engine.sizes.of(container) if with_sizes else None)
+        for container in found
+    ]
     return responses.json(rows)
 
 
@@ -43,9 +45,9 @@ async def create(call: Call) -> web.Response:
 
 async def inspect(call: Call) -> web.Response:
     """``GET /containers/{id}/json``."""
-    if call.flag("size"):
-        raise errors.Unsupported("sizes of containers come later: leave out size")
-    return responses.json(inspection.inspect(call.engine, call.engine.container(call.parameters["id"])))
+    container = call.engine.container(call.parameters["id"])
+    sizes = await call.engine.sizes.of(container) if call.flag("size") else None
+    return responses.json(inspection.inspect(call.engine, container, sizes))
 
 
 async def start(call: Call) -> web.Response:

@@ -10,8 +10,26 @@ from nbcontainers.api.calls import Call
 from nbcontainers.engine.model import RUNNING, Container
 
 CONTAINER_FILTERS = frozenset(
-    ("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+    (
+        "ancestor",
+        "before",
+        "exited",
+        "expose",
+        "health",
+        "id",
+        "is-task",
+        "isolation",
+        "label",
+        "name",
+        "network",
+        "publish",
+        "since",
+        "status",
+        "volume",
+    )
 )
+HEALTHS = frozenset(("none", "starting", "healthy", "unhealthy"))
+_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 STATUSES = frozenset(("created", "restarting", "running", "removing", "paused", "exited", "dead"))
 
 
@@ -26,10 +44,18 @@ class Containers:
 
     def __init__(self, call: Call) -> None:
         self._filters = given = call.filters(CONTAINER_FILTERS)
-        self._everything = call.flag("all") or "status" in given or "exited" in given or call.integer("limit", -1) > 0
+        self._everything = call.flag("all") or "status" in given or call.integer("limit", -1) > 0
         for status in given.get("status", ()):
             if status not in STATUSES:
                 raise errors.InvalidArgument(f"invalid filter 'status={status}'")
+        for health in given.get("health", ()):
+            if health not in HEALTHS:
+                raise errors.InvalidArgument(f"unrecognised filter value for health: {health}")
+        for value in given.get("is-task", ()):
+            if value.lower() not in ("1", "true", "0", "false"):
+                raise errors.InvalidArgument(f"invalid filter 'is-task=[{value}]'")
+        self._exposed = {port for value in given.get("expose", ()) for port in _ports("expose", value)}
+        self._published = {port for value in given.get("publish", ()) for port in _ports("publish", value)}
         self._exit_codes = {_number(value) for value in given.get("exited", ())}
         self._names = [_expression(value) for value in given.get("name", ())]
         engine = call.engine
@@ -62,9 +88,18 @@ class Containers:
 
     def _match_state(self, container: Container) -> bool:
         asked, state = self._filters, container.state
+        if any(value.lower() in ("1", "true") for value in asked.get("is-task", ())):
+            return False  # there is no swarm whose task it could be
+        if "health" in asked and "none" not in asked["health"]:
+            return False  # no container has any
+        bindings = {f"{binding.port}/{binding.protocol}" for binding in container.host_config.port_bindings}
+        if "publish" in asked and not self._published & bindings:
+            return False
+        if "expose" in asked and not self._exposed & set(container.config.exposed_ports):
+            return False
         if "status" in asked and state.status not in asked["status"]:
             return False
-        if "exited" in asked and not (state.status == "exited" and state.exit_code in self._exit_codes):
+        if "exited" in asked and (state.status in RUNNING or state.exit_code not in self._exit_codes):
             return False
         if "network" in asked and not set(asked["network"]) & {
             value for name, attachment in container.networks.items() for value in (name, attachment.network_id)
@@ -87,6 +122,19 @@ def labels_match(labels: dict[str, str] | None, asked: list[str]) -> bool:
         if name not in have or (separator and have[name] != value):
             return False
     return True
+
+
+def _ports(name: str, text: str) -> list[str]:
+    """Return the ports of a filter such as ``80``, ``80/udp`` or ``8000-8010/tcp``, as ``80/tcp``.
+
+    Raises:
+        errors.InvalidArgument: It is none.
+    """
+    found = _PORTS.fullmatch(text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if found is None or not 0 <= first <= last < 1 << 16:
+        raise errors.InvalidArgument(f"invalid filter '{name}={text}': a port such as 80/tcp or 8000-8010 is wanted")
+    return [f"{port}/{found[3] or 'tcp'}" for port in range(first, last + 1)]
 
 
 def _number(text: str) -> int:

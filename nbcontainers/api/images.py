@@ -32,7 +32,7 @@ async def list_images(call: Call) -> web.Response:
         if labels_match(image.config.config.labels, asked.get("label", [])):
             found.append(image)
     found.sort(key=lambda image: image.created_ns, reverse=True)
-    return responses.json([_summary(call, image) for image in found])
+    return responses.json([summary(call, image) for image in found])
 
 
 def _fits(image: Image, pattern: str) -> bool:
@@ -40,7 +40,8 @@ def _fits(image: Image, pattern: str) -> bool:
     return any(fnmatchcase(tag, pattern) or fnmatchcase(tag.rpartition(":")[0], pattern) for tag in image.repo_tags)
 
 
-def _summary(call: Call, image: Image) -> Json:
+def summary(call: Call, image: Image) -> Json:
+    """Return one row of ``docker images``."""
     return {
         "Id": image.id,
         "ParentId": image.parent or "",

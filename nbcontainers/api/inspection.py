@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nbcontainers.api import placement
 from nbcontainers.api.times import age, rfc3339
 from nbcontainers.engine.model import RUNNING, Container, HostConfig, MountPoint, ThrottleDevice
+from nbcontainers.engine.sizes import Sizes
 
 if TYPE_CHECKING:
     from nbcontainers.engine.engine import Engine
@@ -31,8 +32,8 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def inspect(engine: "Engine", container: Container) -> Json:
-    """Return everything about a container."""
+def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) -> Json:
+    """Return everything about a container; its sizes where they were measured."""
     directory = engine.output_directory(container)
     return {
         "Id": container.id,
@@ -55,6 +56,7 @@ def inspect(engine: "Engine", container: Container) -> Json:
         "ExecIDs": None,
         "HostConfig": host_config(container),
         "GraphDriver": {"Name": "overlay2", "Data": None},
+        **_sizes(sizes),
         "Mounts": [mount_point(mount) for mount in container.mounts],
         "Config": config(container),
         "NetworkSettings": placement.network_settings(container),
@@ -218,16 +220,21 @@ def mount_point(mount: MountPoint) -> Json:
     return {"Type": mount.kind, "Name": mount.name, **result, "Driver": "local"} if mount.kind == "volume" else result
 
 
-def summary(container: Container) -> Json:
-    """Return one row of ``docker ps``."""
+def _sizes(sizes: Sizes | None) -> Json:
+    return {} if sizes is None else {"SizeRw": sizes.rw_bytes, "SizeRootFs": sizes.root_fs_bytes}
+
+
+def summary(container: Container, sizes: Sizes | None = None) -> Json:
+    """Return one row of ``docker ps``; with sizes, of ``docker ps --size``."""
     return {
         "Id": container.id,
         "Names": [f"/{container.name}"],
         "Image": container.config.image,
         "ImageID": container.image_id,
-        "Command": " ".join((container.path, *container.args)),
+        "Command": " ".join(f"'{word}'" if " " in word else word for word in (container.path, *container.args)),
         "Created": container.created_ns // 10**9,
         "Ports": placement.port_summary(container),
+        **_sizes(sizes),
         "Labels": container.config.labels,
         "State": container.state.status,
         "Status": status_text(container, time.time_ns()),

@@ -16,18 +16,14 @@ _PLUGINS = "plugins are not supported"
 # method, path, what is not supported
 ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("GET", "/containers/{id}/attach/ws", "attaching by web socket is not supported, use attach"),
-    ("POST", "/containers/prune", "pruning containers comes later"),
     ("POST", "/containers/{id}/exec", "exec comes later"),
     ("POST", "/exec/{id}/start", "exec comes later"),
     ("POST", "/exec/{id}/resize", "exec comes later"),
     ("GET", "/exec/{id}/json", "exec comes later"),
     ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
     ("GET", "/images/search", "searching a registry comes later"),
-    ("POST", "/images/prune", "pruning images comes later"),
     ("POST", "/images/{name:.+}/push", "pushing comes later"),
     ("POST", "/auth", "logging in to a registry comes later"),
-    ("GET", "/system/df", "disk usage comes later"),
-    ("POST", "/volumes/prune", "pruning volumes comes later"),
     ("PUT", "/volumes/{name}", "cluster volumes are not supported"),
     ("GET", "/distribution/{name:.+}/json", "asking a registry comes later"),
     ("GET", "/plugins", _PLUGINS),

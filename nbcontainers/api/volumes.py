@@ -15,7 +15,8 @@ from nbcontainers.volumes import Volume
 VOLUME_FILTERS = frozenset(("dangling", "driver", "label", "name"))
 
 
-def _wire(volume: Volume) -> dict[str, object]:
+def summary(volume: Volume) -> dict[str, object]:
+    """Return one volume in Docker's JSON."""
     return {
         "CreatedAt": times.rfc3339(volume.created_ns),
         "Driver": "local",
@@ -40,7 +41,7 @@ async def list_volumes(call: Call) -> web.Response:
         if "dangling" in asked and (volume.name in used) == (asked["dangling"][0].lower() in ("1", "true")):
             continue
         if labels_match(volume.labels, asked.get("label", [])):
-            found.append(_wire(volume))
+            found.append(summary(volume))
     return responses.json({"Volumes": found, "Warnings": None})
 
 
@@ -59,12 +60,12 @@ async def create(call: Call) -> web.Response:
             volumes.create, body.name or None, labels=body.labels or {}, driver_opts=body.driver_opts or {}
         )
         call.engine.events.emit("volume", "create", volume.name, {"driver": "local"})
-    return responses.json(_wire(volume), 201)
+    return responses.json(summary(volume), 201)
 
 
 async def inspect(call: Call) -> web.Response:
     """``GET /volumes/{name}``."""
-    return responses.json(_wire(call.engine.volumes.get(call.parameters["name"])))
+    return responses.json(summary(call.engine.volumes.get(call.parameters["name"])))
 
 
 async def remove(call: Call) -> web.Response:

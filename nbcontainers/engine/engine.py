@@ -22,9 +22,11 @@ from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, EndpointConfig, HostConfig
 from nbcontainers.engine.names import check_name, new_name
 from nbcontainers.engine.networking import Networking
+from nbcontainers.engine.pruning import Pruning
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
+from nbcontainers.engine.usage import DiskUsage
 from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.images.references import check_new
 from nbcontainers.linux import cgroups
@@ -123,6 +125,8 @@ class Engine:
             specification=self.specification,
         )
         self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots)
+        self.usage = DiskUsage(self.images)
+        self.pruning = Pruning(self)
         self.control = Control(self.lifecycle)
         self.commits = Commits(self.lifecycle, self.control, self.images)
         await recovery.resume(self.lifecycle, containers, found)

@@ -27,7 +27,6 @@ The name ``host`` stands for this machine's own file system; it has no directory
 
 import contextlib
 import os
-import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -256,11 +255,11 @@ class Snapshots:
 
     def usage_bytes(self, name: str) -> int:
         """Return how many bytes a committed snapshot's own files have."""
-        return _tree_bytes(str(self.files(name))) if name != HOST_SNAPSHOT else 0
+        return files.tree_bytes(str(self.files(name))) if name != HOST_SNAPSHOT else 0
 
     def active_bytes(self, key: str) -> int:
         """Return how many bytes were written to an active snapshot."""
-        return _tree_bytes(str(self.upper(key)))
+        return files.tree_bytes(str(self.upper(key)))
 
     def sweep(self, keep: set[str]) -> None:
         """Remove active snapshots but those in ``keep``, and what a crash left half removed."""
@@ -289,16 +288,3 @@ def _read_parent(directory: str | os.PathLike[str]) -> str | None:
         return Path(directory, "parent").read_text() or None
     except FileNotFoundError:
         return None
-
-
-def _tree_bytes(directory: str) -> int:
-    """Add up the sizes of all but directories; hard links count once, and what vanishes meanwhile does not."""
-    total, seen = 0, set()
-    for path in files.walk(directory):
-        with contextlib.suppress(FileNotFoundError):
-            status = os.lstat(path)
-            if stat.S_ISDIR(status.st_mode) or (status.st_nlink > 1 and status.st_ino in seen):
-                continue
-            seen.add(status.st_ino)
-            total += status.st_size
-    return total
