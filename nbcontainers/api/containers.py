@@ -22,11 +22,8 @@ async def list_containers(call: Call) -> web.Response:
     limit = call.integer("limit", -1)
     if limit > 0:
         found = found[:limit]
-    with_sizes = call.flag("size")
-    rows = [
-        inspection.summary(container, await call.engine.sizes.of(container) if with_sizes else None)
-        for container in found
-    ]
+    sizes = [await call.engine.sizes.of(container) if call.flag("size") else None for container in found]
+    rows = [inspection.summary(container, size) for container, size in zip(found, sizes, strict=True)]
     return responses.json(rows)
 
 
