@@ -52,7 +52,7 @@ def test_without_a_width_all_of_dockers_columns_are_there() -> None:
     ]  # fmt: skip
     assert "0123456789ab " in first
     assert '"sh -c \'while true; …"' in first
-    assert "3 minutes ago" in first
+    assert "minutes ago" in first
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 132])
