@@ -129,8 +129,8 @@ def _host_config(raw: msgspec.Raw) -> HostConfig:
     if text == b"null":
         text = b"{}"
     asked = decode(text, wire.HostConfig, "HostConfig")
-    if asked.port_bindings or asked.publish_all_ports or asked.links:
-        raise errors.Unsupported("published ports and links come later")
+    if asked.links:
+        raise errors.Unsupported("links come later")
     _refuse_unsupported(decode(text, dict[str, object], "HostConfig"))
     no_new_privileges, seccomp_unconfined = _security(asked.security_opt or [])
     log_driver, log_max_bytes, log_max_files = _log_config(asked.log_config or wire.LogConfig())

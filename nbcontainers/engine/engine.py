@@ -96,7 +96,9 @@ class Engine:
         # Before the launcher starts: its prepared groups belong to no container either.
         kept = {container.id for container in containers}
         await asyncio.to_thread(recovery.sweep, kept, found, self.specification, self.snapshots)
-        await self.networks.start(recovery.leases(containers, found), self._state.networks())
+        await self.networks.start(
+            recovery.leases(containers, found), self._state.networks(), recovery.published(containers, found)
+        )
         undo.push_async_callback(self.networks.close, purge=False)
         self.launcher.start()
         undo.push_async_callback(self.launcher.close)

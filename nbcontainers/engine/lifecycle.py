@@ -164,6 +164,11 @@ class Lifecycle:
                 prepared = anticipated.take()
             else:
                 prepared = await self._prepare(container)
+            try:
+                await self._networking.publish(container)
+            except BaseException:
+                prepared.close()
+                raise
             connection = await prepared.start()
         except BaseException as error:
             await self._start_failed(container, error)

@@ -162,12 +162,13 @@ class PortBinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedPort:
-    """One port of the host that leads to a port of a running container."""
+    """One port of the host that leads to a port of a running container, at one of the container's addresses."""
 
     port: int
     protocol: str
     host_ip: str
     host_port: int
+    address: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine import files
+from nbcontainers.engine import files, publishing
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.linux import namespaces
 from nbcontainers.networks import Endpoint, Network, Networks, Wish
-from nbcontainers.networks.model import BRIDGE, HOST, NONE
+from nbcontainers.networks.model import BRIDGE, HOST, NONE, OPTION_HOST_BINDING
 
 Attachments = dict[str, Attachment]
 
@@ -244,10 +244,35 @@ class Networking:
             for name, one in container.networks.items()
         }
 
+    async def publish(self, container: Container) -> None:
+        """Lead ports of the host to a container that is about to run, or whose networks have changed.
+
+        Raises:
+            errors.Internal: A port is taken, or cannot be published: with Docker's words.
+        """
+        target = self._networks.way_out(one for one in _endpoints(container) if one.host_interface)
+        default = self._networks.get(target.network_id).options.get(OPTION_HOST_BINDING, "") if target else ""
+        wishes = publishing.wishes(container, default)
+        if target and container.ports and all(port.address in _addresses(target) for port in container.ports):
+            return
+        self._networks.unpublish(container.id)
+        container.ports = ()
+        if target is None or not wishes:
+            return
+        try:
+            forwardings = await self._networks.publish(container.id, wishes, target)
+        except (errors.Conflict, errors.InvalidArgument) as error:
+            raise errors.Internal(
+                f"driver failed programming external connectivity on endpoint {container.name} "
+                f"({target.endpoint_id}): {error}"
+            ) from error
+        container.ports = publishing.published(forwardings)
+
     def leave(self, container: Container) -> Attachments:
         """Take back all places of a container that has ended; return those that it had."""
         had = container.networks
         container.networks = self.without_places(container)
+        container.ports = ()
         self._networks.release(container.id)
         return {name: attachment for name, attachment in had.items() if attachment.endpoint.endpoint_id}
 
@@ -289,7 +314,7 @@ class Networking:
             finally:
                 os.close(namespace_fd)
             attachment = replace(attachment, endpoint=_noted(endpoint))
-        self._change(container, {**container.networks, network.name: attachment})
+        await self._change(container, {**container.networks, network.name: attachment})
         if container.state.pid:
             self._tell_of(network, "connect", container=container.id)
 
@@ -338,17 +363,20 @@ class Networking:
                 )
             finally:
                 os.close(namespace_fd)
-        self._change(container, remaining)
+        await self._change(container, remaining)
         if attachment.endpoint.endpoint_id:
             self._tell_of(network, "disconnect", container=container.id)
 
-    def _change(self, container: Container, networks: Attachments) -> None:
-        """Give a container other networks: its files follow, and it is saved."""
+    async def _change(self, container: Container, networks: Attachments) -> None:
+        """Give a container other networks: its files and its published ports follow, and it is saved."""
         before = files.contents(container)
         container.networks = networks
-        if container.state.pid:
-            files.follow(self._specification.directory(container.id), before, files.contents(container))
-        self._state.save(container)
+        try:
+            if container.state.pid:
+                files.follow(self._specification.directory(container.id), before, files.contents(container))
+                await self.publish(container)
+        finally:
+            self._state.save(container)
 
 
 def _check_address(text: str) -> None:
@@ -412,6 +440,10 @@ def _endpoint(noted: NetworkEndpoint) -> Endpoint:
         ipv6_prefix_length=noted.ipv6_prefix_length,
         ipv6_gateway=noted.ipv6_gateway,
     )
+
+
+def _addresses(endpoint: Endpoint) -> tuple[str, str]:
+    return endpoint.address, endpoint.ipv6_address
 
 
 def _endpoints(container: Container) -> list[Endpoint]:

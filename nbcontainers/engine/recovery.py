@@ -10,13 +10,14 @@ import contextlib
 import os
 import shutil
 
+from nbcontainers.engine import publishing
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container
 from nbcontainers.engine.restarts import due_at_start
 from nbcontainers.engine.specification import Specification
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
-from nbcontainers.networks import Lease
+from nbcontainers.networks import Forwarding, Lease
 from nbcontainers.runtime.client import ExitStatus, ShimConnection, reconnect
 
 Found = ShimConnection | ExitStatus | None
@@ -45,6 +46,15 @@ def leases(containers: list[Container], found: dict[str, Found]) -> list[Lease]:
         for attachment in container.networks.values()
         if attachment.endpoint.interface
     ]
+
+
+def published(containers: list[Container], found: dict[str, Found]) -> dict[str, list[Forwarding]]:
+    """Return the ports that containers still have published."""
+    return {
+        container.id: publishing.forwardings(container)
+        for container in containers
+        if isinstance(found.get(container.id), ShimConnection) and container.ports
+    }
 
 
 async def resume(lifecycle: Lifecycle, containers: list[Container], found: dict[str, Found]) -> None:

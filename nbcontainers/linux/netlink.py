@@ -189,6 +189,16 @@ class Netlink:
         """
         self._call("isolate port", str(index), self._socket.brport, "set", index=index, isolated=1)
 
+    def set_hairpin(self, index: int) -> None:
+        """Let a port of a bridge send packets back where they came from.
+
+        Raises:
+            SyscallError: EOPNOTSUPP when it is plugged into no bridge.
+
+        Source: bridge(8) § bridge link set, hairpin.
+        """
+        self._call("set hairpin", str(index), self._socket.brport, "set", index=index, mode=1)
+
     def set_mtu(self, index: int, mtu: int) -> None:
         """Set an interface's longest packet, in bytes.
 

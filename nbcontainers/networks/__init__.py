@@ -5,8 +5,8 @@ ended it gives the endpoint back. What a network knows about containers is their
 
 Reading order: ``model`` (what a network is), ``addresses`` (who has which address), ``ownership`` (which engine a
 bridge belongs to), ``ground`` (the host's side, namespaces), ``rules`` (what packets may do), ``bridge`` and
-``macvlan`` (the drivers: cables), ``switchboard`` (all networks, in the thread that may enter namespaces), ``network``
-(the room's door).
+``macvlan`` (the drivers: cables), ``switchboard`` (all networks, in the thread that may enter namespaces), ``ports``
+(published ones), ``network`` (the room's door).
 
 Example:
     >>> networks = Networks("1a2b3c4d")
@@ -16,5 +16,7 @@ Example:
 
 from nbcontainers.networks.model import Endpoint, Lease, Network, Subnet, Wish
 from nbcontainers.networks.network import Networks
+from nbcontainers.networks.ports import PortWish
+from nbcontainers.networks.rules import Forwarding
 
-__all__ = ["Endpoint", "Lease", "Network", "Networks", "Subnet", "Wish"]
+__all__ = ["Endpoint", "Forwarding", "Lease", "Network", "Networks", "PortWish", "Subnet", "Wish"]

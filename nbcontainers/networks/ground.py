@@ -102,6 +102,10 @@ class Ground:
         try:
             namespace_fd = namespaces.open_namespace("net", "thread-self")
             try:
+                # Hardware addresses are unique here; and a port that sends back (see ``switchboard``) would answer
+                # the question whether somebody has the IPv6 address made of one.
+                with contextlib.suppress(OSError):  # a kernel without IPv6
+                    (_SYSCTL / "ipv6/conf/default/accept_dad").write_text("0")
                 netlink = Netlink()
             except BaseException:
                 os.close(namespace_fd)

@@ -10,12 +10,14 @@ import contextlib
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TypeVar
 
 from nbcontainers import errors
 from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Wish
+from nbcontainers.networks.ports import Ports, PortWish
 from nbcontainers.networks.rules import Forwarding
 from nbcontainers.networks.switchboard import Switchboard
 
@@ -41,6 +43,8 @@ class Networks:
         self._names = {network.name: network.id for network in predefined}
         self._switchboard = Switchboard(identity, predefined[0])
         self._default_id = self._names[BRIDGE]
+        self._ports = Ports()
+        self._published: dict[str, list[Forwarding]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="networks")
         self._pool: deque[Endpoint] = deque()
         self._leases: dict[str, list[Lease]] = {}
@@ -51,20 +55,24 @@ class Networks:
         self._closed = False
 
     async def start(
-        self, leases: list[Lease], networks: Iterable[Network] = (), forwardings: Iterable[Forwarding] = ()
+        self,
+        leases: list[Lease],
+        networks: Iterable[Network] = (),
+        published: Mapping[str, list[Forwarding]] = MappingProxyType({}),
     ) -> None:
         """Make the networks ready; when that fails, nothing is left to be closed.
 
         Args:
             leases: The addresses that containers of an earlier engine still have.
             networks: The user's networks.
-            forwardings: The ports that containers of an earlier engine have published.
+            published: The ports that containers of an earlier engine have published, by the containers' ids.
 
         Raises:
             SyscallError: The kernel has no bridges.
             Unavailable: No subnet is free.
         """
         known = list(networks)
+        forwardings = [one for some in published.values() for one in some]
         try:
             await self._work(lambda: self._switchboard.open(known, forwardings))
         except BaseException:
@@ -75,6 +83,9 @@ class Networks:
             self._names[network.name] = network.id
         for lease in leases:
             self._reserve(lease)
+        for container_id, some in published.items():
+            self._published[container_id] = list(some)
+            self._switchboard.ground.problems += self._ports.reclaim(container_id, some)
         self._refill()
 
     def _reserve(self, lease: Lease) -> None:
@@ -273,8 +284,43 @@ class Networks:
         leases = self._leases.get(container_id, [])
         leases[:] = [lease for lease in leases if lease.network_id != endpoint.network_id]
 
+    def way_out(self, endpoints: Iterable[Endpoint]) -> Endpoint | None:
+        """Return the endpoint that a container's default route leads through, and its published ports lead to."""
+        return self._switchboard.way_out(endpoints)
+
+    async def publish(self, container_id: str, wishes: Sequence[PortWish], endpoint: Endpoint) -> list[Forwarding]:
+        """Lead ports of the host to a container, all of them or none.
+
+        Args:
+            container_id: Its id.
+            wishes: Which ports.
+            endpoint: Where they lead.
+
+        Raises:
+            errors.Conflict: A port is taken; the words are Docker's.
+            errors.InvalidArgument: An address of the host cannot lead to this container.
+            errors.Unavailable: Nothing here can forward.
+        """
+        if not self._switchboard.ground.has_rules:
+            raise errors.Unavailable("a published port", "nothing here can forward", "see the doctor about nftables")
+        forwardings = self._ports.take(container_id, wishes, endpoint.address, endpoint.ipv6_address)
+        self._published.setdefault(container_id, []).extend(forwardings)
+        try:
+            await self._work(lambda: self._switchboard.publish(endpoint, forwardings))
+        except BaseException:
+            self.unpublish(container_id)
+            raise
+        return forwardings
+
+    def unpublish(self, container_id: str) -> None:
+        """Take a container's ports back; who is given them next is served after that."""
+        if forwardings := self._published.pop(container_id, None):
+            self._thread.submit(self._switchboard.unpublish, forwardings)
+        self._ports.give_back(container_id)
+
     def release(self, container_id: str) -> None:
-        """Take a container's addresses back; its namespace has gone with it."""
+        """Take a container's addresses and ports back; its namespace has gone with it."""
+        self.unpublish(container_id)
         for lease in self._leases.pop(container_id, ()):
             try:
                 driver = self._switchboard.driver(lease.network_id or self._default_id)
@@ -336,6 +382,7 @@ class Networks:
         await asyncio.gather(*self._making, return_exceptions=True)
         while self._pool:
             os.close(self._pool.popleft().namespace_fd)
+        self._ports.close()
         try:
             await self._work(lambda: self._switchboard.close(purge=purge))
         finally:

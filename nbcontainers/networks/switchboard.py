@@ -212,6 +212,26 @@ class Switchboard:
             with self.ground.inside(namespace_fd) as inside:
                 add_default_routes(inside, after)
 
+    def publish(self, endpoint: Endpoint, forwardings: Iterable[Forwarding]) -> None:
+        """Lead ports of the host to an endpoint.
+
+        Raises:
+            SyscallError: The endpoint is gone.
+            errors.Unavailable: The kernel refuses.
+        """
+        # With br_netfilter, what comes out of the bridge by a published port goes back into it without the host's
+        # routing: then a container reaches itself by its own published port only over a port that sends back.
+        netlink = self.ground.netlink
+        netlink.set_hairpin(netlink.link_index(endpoint.host_interface))
+        self.ground.rules.publish(forwardings)
+
+    def unpublish(self, forwardings: Iterable[Forwarding]) -> None:
+        """Take published ports back; when that fails, say so."""
+        try:
+            self.ground.rules.unpublish(forwardings)
+        except errors.Unavailable as error:
+            self.ground.problems.append(f"published ports lead nowhere: {error}")
+
     def way_out(self, endpoints: Iterable[Endpoint]) -> Endpoint | None:
         """Return the endpoint that the default route leads through: as in Docker, by the networks' names."""
         leading = [endpoint for endpoint in endpoints if endpoint.gateway]

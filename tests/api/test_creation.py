@@ -51,8 +51,6 @@ def test_the_least() -> None:
     [
         ("Privileged", True),
         ("Devices", [{"PathOnHost": "/dev/null"}]),
-        ("PortBindings", {"80/tcp": [{"HostPort": "80"}]}),
-        ("PublishAllPorts", True),
         ("PidMode", "host"),
         ("UsernsMode", "host"),
         ("VolumesFrom", ["x"]),
