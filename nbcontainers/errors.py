@@ -14,6 +14,7 @@
     ├── Conflict                 409  something else holds the name or is in the way
     ├── NotModified              304  nothing to do: it is so already
     ├── Unsupported              501  this engine does not do that
+    ├── NoSpace                  500  free some space on the engine's disk
     ├── Unavailable              503  this machine cannot do that: ``feature``, ``reason``, ``remedy``
     └── Internal                 500  a fault of ours
 
@@ -138,6 +139,17 @@ class Unavailable(Error):
         self.reason = reason
         self.remedy = remedy
         super().__init__(f"{feature} is not available: {reason}; {remedy}")
+
+
+class NoSpace(Error):
+    """The file system that the engine keeps its state on is full; nothing has changed by what was asked for.
+
+    Args:
+        directory: The engine's root.
+    """
+
+    def __init__(self, directory: object) -> None:
+        super().__init__(f"no space left on device: the file system of '{directory}' is full; free some space there")
 
 
 class Internal(Error):

@@ -101,7 +101,7 @@ def _session(directory: Path, text: str) -> "subprocess.CompletedProcess[str]":
     test = directory / "test_of_it.py"
     test.write_text(text)
     plugins = ["-p", "tests.leaks_plugin", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugins, "-c", "/dev/null", f"--rootdir={directory}", str(test)],
         env=environment, cwd=directory, capture_output=True, text=True, check=False,

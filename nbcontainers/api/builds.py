@@ -59,7 +59,8 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.St
             await teller.tell(event)
     except ConnectionError:
         raise  # the client went away
-    except Exception as error:
+    except Exception as raw:
+        error = failures.explained(raw, call.engine.root)
         code = getattr(error, "exit_code", None) or failures.status_of(error)
         text = failures.message_of(error)
         await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})

@@ -1,6 +1,8 @@
 """Errors as Docker tells them: the one table from error class to HTTP status."""
 
+import errno
 import logging
+import sqlite3
 
 from nbcontainers import errors
 from nbcontainers.runtime.client import StartError
@@ -14,12 +16,34 @@ STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.Conflict, 409),
     (errors.NotModified, 304),
     (errors.Unsupported, 501),
+    (errors.NoSpace, 500),
     (errors.Unavailable, 503),
     (errors.Internal, 500),
 )
 COMMAND_FAULTS = (126, 127)
 
 _log = logging.getLogger("nbcontainers.api")
+
+
+def explained(error: Exception, root: object) -> Exception:
+    """Return an error as clients are to hear it: a full disk is told as such, wherever it was run into.
+
+    Args:
+        error: What a request has failed with.
+        root: The directory of the engine's state, which people know.
+    """
+    if isinstance(error, errors.Error) and not isinstance(error, errors.Unavailable):
+        return error
+    link: BaseException | None = error
+    while link is not None:
+        full = isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT)
+        # A system call that is wrapped for its own sake means another limit: of inotify, or of namespaces.
+        if full and not isinstance(link, errors.SyscallError):
+            return errors.NoSpace(root)
+        if isinstance(link, sqlite3.Error) and getattr(link, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            return errors.NoSpace(root)
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def status_of(error: BaseException) -> int:

@@ -81,10 +81,11 @@ class Router:
             raise
         except ConnectionError:
             raise  # the client went away in the middle of a stream; aiohttp closes the connection
-        except Exception as error:
+        except Exception as raw:
+            error = failures.explained(raw, getattr(self._engine, "root", ""))
             if responses.STREAMING in request:
                 failures.message_of(error)
-                raise ConnectionAbortedError("the stream broke off") from error
+                raise ConnectionAbortedError("the stream broke off") from raw
             return responses.message(failures.status_of(error), failures.message_of(error))
 
     def _begun(self, work: Awaitable[web.StreamResponse]) -> "asyncio.Future[web.StreamResponse]":

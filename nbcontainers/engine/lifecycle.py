@@ -170,11 +170,11 @@ class Lifecycle:
                 prepared.close()
                 raise
             connection = await prepared.start()
+            await self._started(container, connection)
         except BaseException as error:
             await self._start_failed(container, error)
             raise
-        self._started(container, connection)
-        self._state.save(container)
+        self.watch(container, connection)
         self._networking.tell(container, "connect", container.networks)
         self.tell(container, "start")
 
@@ -262,12 +262,18 @@ class Lifecycle:
         if container.state.status == "restarting":
             container.change("stop")
             self._settle(container, "next-exit")
-        self._state.save(container)
+        self._save_quietly(container)
         if isinstance(error, StartError) and container.host_config.auto_remove:
             self._settle(container, "next-exit")
             await self._remove(container)
 
-    def _started(self, container: Container, connection: ShimConnection) -> None:
+    async def _started(self, container: Container, connection: ShimConnection) -> None:
+        """Record that the container runs; one of which that cannot be written would be lost with this engine: it ends.
+
+        Raises:
+            errors.Unavailable: The disk is full, for example.
+        """
+        before = container.state
         container.change(
             "start",
             pid=connection.pid,
@@ -277,7 +283,14 @@ class Lifecycle:
             started_at_ns=connection.started_at_ns,
             finished_at_ns=0,
         )
-        self.watch(container, connection)
+        try:
+            self._state.save(container)
+        except errors.Error:
+            container.state = before
+            connection.signal(signals.SIGKILL)
+            await connection.wait()
+            connection.close()
+            raise
 
     def watch(self, container: Container, connection: ShimConnection) -> None:
         """Follow a running container: its metrics from now on, and its exit when it comes."""
@@ -385,7 +398,7 @@ class Lifecycle:
     async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
         """Take the container out of the engine; its anonymous volumes go with it when it removes itself."""
         self._specification.discard(container)
-        self._state.forget(container.id)
+        await self._forget(container)
         self.containers.pop(container.id, None)
         self.names.pop(container.name, None)
         self._locks.pop(container.id, None)
@@ -396,6 +409,14 @@ class Lifecycle:
             await self._remove_anonymous_volumes(container)
         self.tell(container, "destroy")
         self._settle(container, "removed")
+
+    async def _forget(self, container: Container) -> None:
+        """Take the container out of the database; on a full disk its own files make the room for that."""
+        try:
+            self._state.forget(container.id)
+        except errors.Unavailable:
+            await asyncio.to_thread(self._cleanup.settle)
+            self._state.forget(container.id)
 
     async def _remove_anonymous_volumes(self, container: Container) -> None:
         for mount in container.mounts:
