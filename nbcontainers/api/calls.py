@@ -84,7 +84,7 @@ class Call:
     def time_ns(self, name: str) -> int | None:
         """Return a query value that is a time as nanoseconds since the epoch, or None when it was not given."""
         value = self.query.get(name)
-        if value is None or value in ("", "0"):
+        if not value:
             return None
         return times.parse_ns(value, datetime.now(UTC))
 

@@ -29,8 +29,8 @@ def selection(call: Call, streams: frozenset[int]) -> Selection:
     tail = call.text("tail")
     return Selection(
         streams=streams,
-        since_ns=call.time_ns("since"),
-        until_ns=call.time_ns("until"),
+        since_ns=call.time_ns("since") or None,
+        until_ns=call.time_ns("until") or None,  # clients send 0 for none
         # Docker takes what is no number, such as ``all``, and what is negative, for everything.
         tail=int(tail) if tail.isdigit() else None,
     )

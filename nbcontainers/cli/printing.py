@@ -31,11 +31,12 @@ class Column:
     rank: int = 0
 
 
-def _short(identifier: object) -> str:
+def short(identifier: object) -> str:
+    """Return the beginning of an id, as docker prints it."""
     return str(identifier).removeprefix("sha256:")[:12]
 
 
-def _age(time: object) -> str:
+def age(time: object) -> str:
     """Return how long ago something was, as docker says it: ``3 minutes ago``."""
     if not isinstance(time, pd.Timestamp) or pd.isna(time):
         return ""
@@ -50,7 +51,8 @@ def _age(time: object) -> str:
     return "About a minute ago" if seconds >= 60 else f"{seconds} seconds ago"
 
 
-def _command(text: object) -> str:
+def command(text: object) -> str:
+    """Return the beginning of a command, in quotes."""
     words = str(text)
     return f'"{words if len(words) <= _COMMAND_LENGTH else words[: _COMMAND_LENGTH - 1] + "…"}"'
 
@@ -70,10 +72,10 @@ def _both(first: str, second: str) -> Callable[[Row], str]:
 
 
 _CONTAINERS = [
-    Column("CONTAINER ID", lambda row: _short(row["id"])),
+    Column("CONTAINER ID", lambda row: short(row["id"])),
     Column("IMAGE", lambda row: row["image"], 1),
-    Column("COMMAND", lambda row: _command(row["command"]), 3),
-    Column("CREATED", lambda row: _age(row["created"]), 4),
+    Column("COMMAND", lambda row: command(row["command"]), 3),
+    Column("CREATED", lambda row: age(row["created"]), 4),
     Column("STATUS", lambda row: row["status"]),
     Column("PORTS", lambda row: row["ports"], 2),
     Column("NAMES", lambda row: row["name"]),
@@ -81,13 +83,13 @@ _CONTAINERS = [
 _IMAGES = [
     Column("REPOSITORY", lambda row: row["repository"]),
     Column("TAG", lambda row: row["tag"]),
-    Column("IMAGE ID", lambda row: _short(row["id"]), 1),
-    Column("CREATED", lambda row: _age(row["created"]), 3),
+    Column("IMAGE ID", lambda row: short(row["id"]), 1),
+    Column("CREATED", lambda row: age(row["created"]), 3),
     Column("SIZE", lambda row: human_bytes(row["size"]), 2),
 ]
 _HISTORY = [
-    Column("IMAGE", lambda row: _short(row["id"])),
-    Column("CREATED", lambda row: _age(row["created"]), 2),
+    Column("IMAGE", lambda row: short(row["id"])),
+    Column("CREATED", lambda row: age(row["created"]), 2),
     Column("CREATED BY", lambda row: row["created_by"]),
     Column("SIZE", lambda row: human_bytes(row["size"]), 1),
     Column("COMMENT", lambda row: row["comment"], 3),

@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,10 +12,6 @@ from docker.utils.build import exclude_paths
 
 from nbcontainers.cli import running
 from nbcontainers.cli.face import Face
-from nbcontainers.client import doctor as examine
-from nbcontainers.client import history as usage
-from nbcontainers.client import tables
-from nbcontainers.errors import NotFound
 
 pass_face = click.pass_obj
 _ALL = {"ignore_unknown_options": False, "allow_interspersed_args": False}
@@ -74,7 +71,7 @@ def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) 
 @pass_face
 def start(face: Face, containers: tuple[str, ...]) -> str:
     """Start containers."""
-    return _each(containers, face.client.api.start)
+    return each(containers, face.client.api.start)
 
 
 @tree.command()
@@ -83,7 +80,7 @@ def start(face: Face, containers: tuple[str, ...]) -> str:
 @pass_face
 def stop(face: Face, containers: tuple[str, ...], seconds: int | None) -> str:
     """Stop containers."""
-    return _each(containers, lambda name: face.client.api.stop(name, timeout=seconds))
+    return each(containers, lambda name: face.client.api.stop(name, timeout=seconds))
 
 
 @tree.command()
@@ -92,7 +89,7 @@ def stop(face: Face, containers: tuple[str, ...], seconds: int | None) -> str:
 @pass_face
 def restart(face: Face, containers: tuple[str, ...], seconds: int) -> str:
     """Restart containers."""
-    return _each(containers, lambda name: face.client.api.restart(name, timeout=seconds))
+    return each(containers, lambda name: face.client.api.restart(name, timeout=seconds))
 
 
 @tree.command()
@@ -101,7 +98,7 @@ def restart(face: Face, containers: tuple[str, ...], seconds: int) -> str:
 @pass_face
 def kill(face: Face, containers: tuple[str, ...], signal: str) -> str:
     """Send a signal to containers."""
-    return _each(containers, lambda name: face.client.api.kill(name, signal))
+    return each(containers, lambda name: face.client.api.kill(name, signal))
 
 
 @tree.command()
@@ -109,7 +106,7 @@ def kill(face: Face, containers: tuple[str, ...], signal: str) -> str:
 @pass_face
 def pause(face: Face, containers: tuple[str, ...]) -> str:
     """Freeze containers."""
-    return _each(containers, face.client.api.pause)
+    return each(containers, face.client.api.pause)
 
 
 @tree.command()
@@ -117,7 +114,7 @@ def pause(face: Face, containers: tuple[str, ...]) -> str:
 @pass_face
 def unpause(face: Face, containers: tuple[str, ...]) -> str:
     """Let paused containers go on."""
-    return _each(containers, face.client.api.unpause)
+    return each(containers, face.client.api.unpause)
 
 
 @tree.command()
@@ -127,13 +124,25 @@ def unpause(face: Face, containers: tuple[str, ...]) -> str:
 @pass_face
 def rm(face: Face, containers: tuple[str, ...], force: bool, volumes: bool) -> str:
     """Remove containers."""
-    return _each(containers, lambda name: face.client.api.remove_container(name, force=force, v=volumes))
+    return each(containers, lambda name: face.client.api.remove_container(name, force=force, v=volumes))
 
 
-def _each(names: tuple[str, ...], act: Any) -> str:
-    """Do something to each, and return the names; the first refusal ends it."""
+def each(names: tuple[str, ...], act: Callable[[str], object]) -> str:
+    """Do something to each, and return the names; who is refused keeps nobody else from it.
+
+    Raises:
+        click.ClickException: Some were refused.
+    """
+    refusals = []
     for name in names:
-        act(name)
+        try:
+            act(name)
+        except docker.errors.APIError as error:
+            if len(names) == 1:
+                raise
+            refusals.append(str(error.explanation or error))
+    if refusals:
+        raise click.ClickException("\n".join(refusals))
     return "\n".join(names)
 
 
@@ -146,7 +155,20 @@ def wait(face: Face, containers: tuple[str, ...]) -> Any:
     return codes[0] if len(codes) == 1 else codes
 
 
-def _filters(entries: tuple[str, ...]) -> dict[str, list[str]]:
+def pairs(entries: tuple[str, ...], option: str) -> dict[str, str]:
+    """Return entries given as ``name=value``; a name alone has an empty value.
+
+    Raises:
+        click.UsageError: One has no name.
+    """
+    for entry in entries:
+        if not entry.partition("=")[0]:
+            raise click.UsageError(f"invalid value '{entry}' for {option}: NAME=value is wanted")
+    return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
+
+
+def filters_of(entries: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return filters given as ``name=value``, those of one name together."""
     filters: dict[str, list[str]] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
@@ -154,37 +176,6 @@ def _filters(entries: tuple[str, ...]) -> dict[str, list[str]]:
             raise click.UsageError(f"invalid value '{entry}' for --filter: name=value is wanted")
         filters.setdefault(name, []).append(value)
     return filters
-
-
-@tree.command()
-@click.option("-a", "--all", "everything", is_flag=True, help="Those that do not run, too.")
-@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
-@click.option("-f", "--filter", "filters", multiple=True, help="name=value.")
-@click.option("-n", "--last", type=int, default=-1, help="The newest so many.")
-@pass_face
-def ps(face: Face, everything: bool, quiet: bool, filters: tuple[str, ...], last: int) -> Any:
-    """List containers."""
-    table = tables.containers(face.client, all=everything or last > 0, filters=_filters(filters), limit=last)
-    return "\n".join(table["id"]) if quiet else table
-
-
-@tree.command()
-@click.option("-a", "--all", "everything", is_flag=True, help="Images that others were built on, too.")
-@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
-@click.argument("name", required=False)
-@pass_face
-def images(face: Face, name: str | None, everything: bool, quiet: bool) -> Any:
-    """List images."""
-    table = tables.images(face.client, all=everything, name=name)
-    return "\n".join(dict.fromkeys(table["id"])) if quiet else table
-
-
-@tree.command()
-@click.argument("image")
-@pass_face
-def history(face: Face, image: str) -> Any:
-    """Show how an image came about."""
-    return tables.image_history(face.client, image)
 
 
 @tree.command()
@@ -206,48 +197,7 @@ def tag(face: Face, source: str, target: str) -> str:
 @pass_face
 def rmi(face: Face, names: tuple[str, ...], force: bool) -> str:
     """Remove images."""
-    return _each(names, lambda name: face.client.api.remove_image(name, force=force))
-
-
-@tree.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
-@click.option("-n", "--tail", type=int, default=None, help="The last so many lines.")
-@click.option("--since", default=None, help="RFC 3339 time or seconds.")
-@click.option("--until", default=None, help="RFC 3339 time or seconds.")
-@click.argument("container")
-@pass_face
-def logs(face: Face, container: str, follow: bool, tail: int | None, since: str | None, until: str | None) -> Any:
-    """Return a container's output, one row per line."""
-    if not follow:
-        return tables.logs(face.client, container, tail=tail, since=since, until=until)
-    for piece in face.client.api.logs(container, stream=True, follow=True, tail="all" if tail is None else tail):
-        face.out(piece)
-    return None
-
-
-@tree.command()
-@click.argument("container", required=False)
-@pass_face
-def stats(face: Face, container: str | None) -> Any:
-    """Return what a container has used over time, or what all running ones use now."""
-    return usage.stats(face.client, container) if container else usage.running(face.client)
-
-
-@tree.command()
-@click.argument("names", nargs=-1, required=True)
-@pass_face
-def inspect(face: Face, names: tuple[str, ...]) -> Any:
-    """Return all that is known of containers or images."""
-    found = []
-    for name in names:
-        try:
-            found.append(face.client.api.inspect_container(name))
-        except docker.errors.NotFound:
-            try:
-                found.append(face.client.api.inspect_image(name))
-            except docker.errors.NotFound:
-                raise NotFound(f"no such container or image: {name}") from None
-    return found[0] if len(found) == 1 else found
+    return each(names, lambda name: face.client.api.remove_image(name, force=force))
 
 
 @tree.command()
@@ -362,26 +312,6 @@ def _archive(context: str, name: str, dockerfile: str) -> io.BytesIO:
     return archive
 
 
-@tree.command()
-@pass_face
-def info(face: Face) -> Any:
-    """Return facts about the engine."""
-    return face.client.info()
-
-
-@tree.command()
-@pass_face
-def version(face: Face) -> Any:
-    """Return the engine's versions."""
-    return face.client.version()
-
-
-@tree.command()
-def doctor() -> Any:
-    """Examine what this machine offers for containers."""
-    return examine()
-
-
 @tree.group()
 def context() -> None:
     """Choose the engine to speak to."""
@@ -396,23 +326,11 @@ def use(face: Face, name: str) -> str:
     return str(face.client.api.base_url)
 
 
-def _group(name: str, help_text: str, commands: dict[str, click.Command]) -> None:
-    group = click.Group(name, help=help_text)
-    for alias, command in commands.items():
-        group.add_command(command, alias)
-    tree.add_command(group)
-
-
-_group(
-    "container",
-    "Commands of containers.",
-    {
-        **{one.name or "": one for one in (run, create, start, stop, restart, kill, rm, wait, logs, stats, inspect)},
-        **{"ls": ps, "pause": pause, "unpause": unpause, "rename": rename},
-    },
-)
-_group(
-    "image",
-    "Commands of images.",
-    {"ls": images, "rm": rmi, "inspect": inspect, "history": history, "tag": tag, "build": build},
-)
+container_group = click.Group("container", help="Commands of containers.")
+image_group = click.Group("image", help="Commands of images.")
+tree.add_command(container_group)
+tree.add_command(image_group)
+for _command in (run, create, start, stop, restart, kill, rm, wait, pause, unpause, rename):
+    container_group.add_command(_command)
+for _name, _command in (("rm", rmi), ("tag", tag), ("build", build)):
+    image_group.add_command(_command, _name)

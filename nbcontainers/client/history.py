@@ -37,12 +37,22 @@ def stats(client: DockerClient, container: str) -> Table:
     return Table(frame)
 
 
-def running(client: DockerClient) -> Table:
-    """Return what every running container uses now, one row each; index name, columns as ``stats`` has them."""
+def running(client: DockerClient, *, names: tuple[str, ...] = (), everything: bool = False) -> Table:
+    """Return what containers use now, one row each; index name, columns as ``stats`` has them.
+
+    Args:
+        client: The engine.
+        names: Which ones; by default all that run.
+        everything: Those that do not run, too.
+    """
+    if names:
+        found = [client.api.inspect_container(name) for name in names]
+        wanted = [(row["Name"].lstrip("/"), row["Id"]) for row in found]
+    else:
+        wanted = [(row["Names"][0].lstrip("/"), row["Id"]) for row in client.api.containers(all=everything)]
     rows = {}
-    for row in client.api.containers():
-        name = row["Names"][0].lstrip("/")
-        history = stats(client, row["Id"])
+    for name, identifier in wanted:
+        history = stats(client, identifier)
         if len(history):
             rows[name] = history.iloc[-1]
     columns = None if rows else _COLUMNS

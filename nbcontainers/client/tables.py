@@ -82,8 +82,18 @@ def _table(rows: list[dict[str, object]], types: dict[str, str]) -> Table:
     return Table(frame)
 
 
+def table_of(titles: list[str], rows: list[list[str]]) -> Table:
+    """Return a table of texts, with its titles as columns."""
+    return Table(pd.DataFrame(rows, columns=titles, dtype="object"))
+
+
 def containers(
-    client: DockerClient, *, all: bool = False, filters: dict[str, list[str]] | None = None, limit: int = -1
+    client: DockerClient,
+    *,
+    all: bool = False,
+    filters: dict[str, list[str]] | None = None,
+    limit: int = -1,
+    size: bool = False,
 ) -> Table:
     """Return containers.
 
@@ -92,9 +102,11 @@ def containers(
         all: Those that do not run, too.
         filters: Docker's filters, such as ``{"name": ["web"]}``.
         limit: At most so many, the newest; -1 for all.
+        size: How much they have written, too.
 
     Returns:
-        Columns id, name, image, command, state, status (text), created (UTC timestamp), ports (text).
+        Columns id, name, image, command, state, status (text), created (UTC timestamp), ports (text); where asked
+        for, size_bytes (what was written) and root_bytes (with the image).
     """
     rows = [
         {
@@ -106,11 +118,14 @@ def containers(
             "status": row["Status"],
             "created": pd.Timestamp(row["Created"], unit="s", tz="UTC"),
             "ports": ", ".join(_port(port) for port in row.get("Ports") or []),
+            "size_bytes": row.get("SizeRw", 0),
+            "root_bytes": row.get("SizeRootFs", 0),
         }
-        for row in client.api.containers(all=all, filters=filters or {}, limit=limit)
+        for row in client.api.containers(all=all, filters=filters or {}, limit=limit, size=size)
     ]
     types = dict.fromkeys(("id", "name", "image", "command", "state", "status"), "object")
-    return _table(rows, {**types, "created": "time", "ports": "object"})
+    types |= {"created": "time", "ports": "object"}
+    return _table(rows, {**types, "size_bytes": "int64", "root_bytes": "int64"} if size else types)
 
 
 def _port(port: dict[str, Any]) -> str:
@@ -118,14 +133,29 @@ def _port(port: dict[str, Any]) -> str:
     return f"{port.get('IP', '')}:{port['PublicPort']}→{inside}" if "PublicPort" in port else inside
 
 
-def images(client: DockerClient, *, all: bool = False, name: str | None = None) -> Table:
+def images(
+    client: DockerClient,
+    *,
+    all: bool = False,
+    name: str | None = None,
+    filters: dict[str, list[str]] | None = None,
+    digests: bool = False,
+) -> Table:
     """Return images, one row per reference.
 
+    Args:
+        client: The engine.
+        all: Those that others were built on, too.
+        name: Only those of this repository or reference.
+        filters: Docker's filters, such as ``{"dangling": ["true"]}``.
+        digests: The digests they have in registries, too.
+
     Returns:
-        Columns id, repository, tag, created (UTC timestamp), size (bytes).
+        Columns id, repository, tag, created (UTC timestamp), size (bytes); where asked for, digest (text).
     """
     rows: list[dict[str, object]] = []
-    for image in client.api.images(name=name, all=all):
+    for image in client.api.images(name=name, all=all, filters=filters or {}):
+        known = dict(digest.split("@", 1) for digest in image.get("RepoDigests") or ())
         for reference in image["RepoTags"] or ["<none>:<none>"]:
             repository, _, tag = reference.rpartition(":")
             rows.append(
@@ -135,10 +165,11 @@ def images(client: DockerClient, *, all: bool = False, name: str | None = None) 
                     "tag": tag,
                     "created": pd.Timestamp(image["Created"], unit="s", tz="UTC"),
                     "size": image["Size"],
+                    "digest": known.get(repository, ""),
                 }
             )
     types = {"id": "object", "repository": "object", "tag": "object", "created": "time", "size": "int64"}
-    return _table(rows, types)
+    return _table(rows, {**types, "digest": "object"} if digests else types)
 
 
 def image_history(client: DockerClient, name: str) -> Table:
@@ -159,6 +190,91 @@ def image_history(client: DockerClient, name: str) -> Table:
     ]
     types = {"id": "object", "created": "time", "created_by": "object", "size": "int64", "comment": "object"}
     return _table(rows, types)
+
+
+def volumes(client: DockerClient, *, filters: dict[str, list[str]] | None = None) -> Table:
+    """Return volumes.
+
+    Returns:
+        Columns name, driver, mountpoint (text), created (UTC timestamp), labels (text).
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "name": row["Name"],
+            "driver": row["Driver"],
+            "mountpoint": row["Mountpoint"],
+            "created": row.get("CreatedAt"),
+            "labels": ", ".join(f"{name}={value}" for name, value in (row.get("Labels") or {}).items()),
+        }
+        for row in client.api.volumes(filters=filters or {})["Volumes"] or ()
+    ]
+    types = {"name": "object", "driver": "object", "mountpoint": "object", "created": "time", "labels": "object"}
+    return _table(rows, types)
+
+
+def events(client: DockerClient, *, since: str, until: str, filters: dict[str, list[str]] | None = None) -> Table:
+    """Return what has happened.
+
+    Args:
+        client: The engine.
+        since: A time as docker takes it: seconds, RFC 3339, or how long ago, such as ``10m``.
+        until: The same.
+        filters: Docker's filters, such as ``{"type": ["container"]}``.
+
+    Returns:
+        Columns time (UTC timestamp), type, action, id, name (text), attributes (dictionary).
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "time": pd.Timestamp(event["timeNano"], unit="ns", tz="UTC"),
+            "type": event["Type"],
+            "action": event["Action"],
+            "id": event["Actor"]["ID"],
+            "name": event["Actor"]["Attributes"].get("name", ""),
+            "attributes": event["Actor"]["Attributes"],
+        }
+        for event in client.api.events(since=since, until=until, filters=filters or {}, decode=True)
+    ]
+    types = {"time": "time", **dict.fromkeys(("type", "action", "id", "name", "attributes"), "object")}
+    return _table(rows, types)
+
+
+def disk_usage(client: DockerClient) -> Table:
+    """Return what takes room on the engine's disk.
+
+    Returns:
+        Columns type (text), total, active (numbers), size_bytes, reclaimable_bytes.
+    """
+    usage = client.api.df()
+    images, containers = usage.get("Images") or [], usage.get("Containers") or []
+    volumes, cache = usage.get("Volumes") or [], usage.get("BuildCache") or []
+    used_images = [image for image in images if image.get("Containers", 0) > 0]
+    running = [row for row in containers if row["State"] in ("running", "paused", "restarting")]
+    used_volumes = [row for row in volumes if (row.get("UsageData") or {}).get("RefCount", 0) > 0]
+    layers = usage.get("LayersSize") or 0
+
+    def written(rows: list[dict[str, Any]]) -> int:
+        return sum(row.get("SizeRw") or 0 for row in rows)
+
+    def stored(rows: list[dict[str, Any]]) -> int:
+        return sum(max((row.get("UsageData") or {}).get("Size", 0), 0) for row in rows)
+
+    def cached(rows: list[dict[str, Any]]) -> int:
+        return sum(row.get("Size", 0) for row in rows)
+
+    in_use = [entry for entry in cache if entry.get("InUse")]
+    needed = sum(image["Size"] - max(image.get("SharedSize", 0), 0) for image in used_images)
+    rows: list[dict[str, object]] = []
+    for kind, everything, active, size, kept in (
+        ("Images", images, used_images, layers, needed),
+        ("Containers", containers, running, written(containers), written(running)),
+        ("Local Volumes", volumes, used_volumes, stored(volumes), stored(used_volumes)),
+        ("Build Cache", cache, in_use, cached(cache), cached(in_use)),
+    ):
+        row = {"type": kind, "total": len(everything), "active": len(active), "size_bytes": size}
+        rows.append({**row, "reclaimable_bytes": max(size - kept, 0)})
+    whole = dict.fromkeys(("total", "active", "size_bytes", "reclaimable_bytes"), "int64")
+    return _table(rows, {"type": "object", **whole})
 
 
 def logs(

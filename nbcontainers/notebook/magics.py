@@ -1,12 +1,13 @@
 """The magics. They parse and show; the command tree works."""
 
+import re
 import shlex
 import sys
 from typing import Any
 
 import click
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Unicode
 
 from nbcontainers.cli import Face, invoke
@@ -14,6 +15,10 @@ from nbcontainers.cli.tree import ExitCode, build_image
 from nbcontainers.notebook import failures
 from nbcontainers.notebook.cards import ImageCard
 from nbcontainers.notebook.progress import BuildProgress
+
+_SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
+_FRAMES_TO_THE_USER = 3
+_OWN_NAMES = ("container", "nbcontainers", "docker")
 
 
 class Text(str):
@@ -36,14 +41,17 @@ class ContainerMagics(Magics):
         super().__init__(shell=shell)
         self.face = Face(url=self.host or None)
 
+    @no_var_expand
     @line_cell_magic
     def container(self, line: str, cell: str | None = None) -> Any:
         """Give a command in docker's grammar: ``%container run --rm host echo hello``.
 
-        As a cell magic the cell is the container's standard input. ``$name`` and ``{expression}`` are Python's.
+        As a cell magic the cell is the container's standard input. ``$name`` and ``{expression}`` are Python's,
+        ``{{.Field}}`` is a template's, ``$(ps -aq)`` is what another command says.
         """
-        words = _words(line)
         self.face.stdin = None if cell is None else cell.encode()
+        with failures.explained():
+            words = _words(self._substituted(self._expanded(line)))
         progress = BuildProgress() if words[:1] == ["build"] or words[:2] == ["image", "build"] else None
         self.face.build_events = progress
         with failures.explained():
@@ -56,6 +64,26 @@ class ContainerMagics(Magics):
                 if progress is not None:
                     progress.close()
             return self._shown(value, built=progress is not None)
+
+    def _expanded(self, line: str) -> str:
+        """Put Python's values in; unlike in other magics, two braces are not one, for templates have two."""
+        if self.shell is None:
+            return line
+        doubled = line.replace("{{", "{{{{").replace("}}", "}}}}")
+        expanded = str(self.shell.var_expand(doubled, depth=_FRAMES_TO_THE_USER))
+        return line if expanded == doubled else expanded
+
+    def _substituted(self, line: str) -> str:
+        """Put in place of each ``$(COMMAND)`` what the command says: ``%container rm $(ps -aq)``."""
+
+        def said(found: re.Match[str]) -> str:
+            words = _words(found[1])
+            value = invoke(words[1:] if words[:1] and words[0].lstrip("%") in _OWN_NAMES else words, self.face)
+            if not isinstance(value, str):
+                raise UsageError(f"'{found[0]}' says no text: give it -q or --format")
+            return shlex.join(value.split())
+
+        return _SUBSTITUTION.sub(said, line)
 
     def _shown(self, value: Any, *, built: bool) -> Any:
         if isinstance(value, ExitCode):

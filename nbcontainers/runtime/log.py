@@ -48,7 +48,10 @@ class Writer:
         self._keep = max(max_files, 2)
         self._segment_bytes = max(max_bytes if max_files > 1 else max_bytes // self._keep, 1 << 12)
         self._unfinished: dict[int, bool] = {}
-        os.makedirs(self._directory, 0o700, exist_ok=True)
+        try:
+            os.mkdir(self._directory, 0o700)  # not its parents: the container may have been removed meanwhile
+        except FileExistsError:
+            pass
         present = segments(directory)
         self._open(max(present, default=1))
         if os.fstat(self._fd).st_size:  # an empty one was made ahead, or by a run that could not be started

@@ -39,7 +39,7 @@ def test_a_container_from_start_to_end(face: RecordingFace) -> None:
     table = invoke(["ps"], face)
     assert list(table["id"]) == [identifier]
     assert isinstance(table["created"].dtype, pd.DatetimeTZDtype)
-    assert invoke(["ps", "-q"], face) == identifier
+    assert invoke(["ps", "-q", "--no-trunc"], face) == identifier
     assert invoke(["kill", "web"], face) == "web"
     assert invoke(["wait", "web"], face) == 137
     assert len(invoke(["ps"], face)) == 0
@@ -63,7 +63,7 @@ def test_wrong_words_are_refused_by_name(face: RecordingFace) -> None:
         invoke(["run", "-m", "12q", "busybox"], face)
     with pytest.raises(docker.errors.ImageNotFound, match="no such image: nosuch"):
         invoke(["run", "nosuch"], face)
-    with pytest.raises(NotFound, match="no such container or image: nothing"):
+    with pytest.raises(NotFound, match="no such object: nothing"):
         invoke(["inspect", "nothing"], face)
 
 
@@ -88,3 +88,60 @@ def test_the_terminal_has_dockers_exit_codes(face: RecordingFace) -> None:
     assert "--memry" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert "busybox" in run("images").stdout
+
+
+def test_lists_have_dockers_words(face: RecordingFace) -> None:
+    identifier = invoke(["run", "-d", "--name", "told", "-l", "tier=front", "busybox", "sleep", "600"], face)
+    template = '{{.ID}} {{.Image}} {{.Names}} {{.State}} {{.Label "tier"}} {{.Command}}'
+    expected = f'{identifier[:12]} busybox told running front "sleep 600"'
+    assert invoke(["ps", "--format", template], face) == expected
+    assert invoke(["container", "ls", "--no-trunc", "--format", "{{.ID}}"], face) == identifier
+    assert invoke(["ps", "-q"], face) == identifier[:12]
+    assert invoke(["ps", "-q", "--no-trunc", "--filter", "label=tier=front"], face) == identifier
+    assert invoke(["ps", "--format", "json"], face).startswith('{"Command":"\\"sleep 600\\""')
+    assert "size_bytes" in invoke(["ps", "-s"], face).columns
+    assert invoke(["images", "--format", "{{.Repository}}:{{.Tag}}", "busybox"], face) == "busybox:latest"
+    assert invoke(["image", "ls", "-q", "busybox"], face) == invoke(["images", "-q"], face).splitlines()[0]
+    assert invoke(["history", "--format", "{{.Size}}", "busybox"], face)
+    assert list(invoke(["top", "told"], face).columns)[:2] == ["UID", "PID"]
+    assert invoke(["inspect", "-f", "{{.Name}} {{json .Config.Labels}}", "told"], face) == '/told {"tier":"front"}'
+    assert invoke(["container", "inspect", "-f", "{{.State.Running}}", "told", "told"], face) == "true\ntrue"
+    with pytest.raises(NotFound, match="no such image: told"):
+        invoke(["image", "inspect", "told"], face)
+
+
+def test_events_are_a_table(face: RecordingFace) -> None:
+    invoke(["run", "--rm", "--name", "eventful", "busybox", "true"], face)
+    table = invoke(["events", "--filter", "container=eventful"], face)
+    assert {"create", "start", "die", "destroy"} <= set(table["action"])
+    assert isinstance(table["time"].dtype, pd.DatetimeTZDtype)
+    asked = ["--filter", "container=eventful", "--filter", "event=die"]
+    assert invoke(["events", *asked, "--format", "{{.Actor.Attributes.exitCode}}"], face) == "0"
+
+
+def test_volumes_from_create_to_prune(face: RecordingFace) -> None:
+    assert invoke(["volume", "create", "--label", "of=tests", "kept"], face) == "kept"
+    table = invoke(["volume", "ls", "--filter", "label=of=tests"], face)
+    assert list(table["name"]) == ["kept"]
+    assert invoke(["volume", "ls", "-q", "--filter", "name=kept"], face) == "kept"
+    assert invoke(["volume", "inspect", "-f", "{{.Driver}}", "kept"], face) == "local"
+    assert invoke(["volume", "rm", "kept"], face) == "kept"
+    assert "kept" not in invoke(["volume", "ls", "-q"], face).split()
+
+
+def test_what_nobody_uses_is_pruned(face: RecordingFace) -> None:
+    identifier = invoke(["create", "--name", "stopped", "busybox", "true"], face)
+    usage = invoke(["system", "df"], face)
+    assert list(usage["type"]) == ["Images", "Containers", "Local Volumes", "Build Cache"]
+    assert usage.set_index("type").loc["Containers", "total"] == 1
+    removed = invoke(["container", "prune", "-f"], face)
+    assert list(removed["id"]) == [identifier]
+    assert len(invoke(["ps", "-a"], face)) == 0
+    assert len(invoke(["system", "prune", "-f"], face)) == 0
+
+
+def test_one_refusal_keeps_nobody_else(face: RecordingFace) -> None:
+    invoke(["create", "--name", "there", "busybox", "true"], face)
+    with pytest.raises(click.ClickException, match=r"(?s)nobody.*nothing"):
+        invoke(["rm", "nobody", "there", "nothing"], face)
+    assert len(invoke(["ps", "-a"], face)) == 0

@@ -45,3 +45,24 @@ def test_cells_run_build_and_explain() -> None:
     assert shown[6].startswith("UsageError: No such option '--memry'")
     assert "line 2, column 1: unknown instruction: RUNN (did you mean RUN?)" in shown[7]
     assert "Traceback" not in shown[6] + shown[7]
+
+
+def test_commands_compose_and_templates_keep_their_braces() -> None:
+    shown = run_cells(
+        "%load_ext nbcontainers",
+        "name = 'composed'\n%container run -d --name $name busybox sleep 600",
+        "%container run -d --name {name + '2'} busybox sleep 600",
+        "%container ps --filter name=composed --format '{{.Names}} {{.State}}'",
+        "%container inspect -f '{{.State.Running}}' $name",
+        "%container rm -f $(%container ps -q --filter name=composed)",
+        "%container ps -aq --filter name=composed",
+        "%container rm $(ps -a)",
+        "def in_a_function():\n    local = 'nothing'\n    get_ipython().run_line_magic('container', 'inspect $local')\n"
+        "in_a_function()",
+    )
+    assert shown[3].split() == ["composed2", "running", "composed", "running"]
+    assert shown[4] == "true"
+    assert len(shown[5].split()) == 2
+    assert shown[6] == ""
+    assert "'$(ps -a)' says no text" in shown[7]
+    assert "no such object: nothing" in shown[8]
