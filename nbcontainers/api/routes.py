@@ -5,6 +5,7 @@ from nbcontainers.api import (
     attach,
     builds,
     containers,
+    events,
     extensions,
     image_archives,
     images,
@@ -22,6 +23,7 @@ from nbcontainers.api.routing import Route
 
 _ROOMS = (
     system,
+    events,
     containers,
     archive,
     logs,

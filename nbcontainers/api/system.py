@@ -1,6 +1,5 @@
-"""The endpoints about the engine itself: ping, version, info and events."""
+"""The endpoints about the engine itself: ping, version and info."""
 
-import asyncio
 import functools
 import os
 import platform
@@ -9,16 +8,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from nbcontainers import __version__, errors
+from nbcontainers import __version__
 from nbcontainers.api import responses, times
-from nbcontainers.api.calls import Call, Filters
-from nbcontainers.api.filters import labels_match
+from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.doctor import swap_limit
-from nbcontainers.engine.model import Event
 from nbcontainers.linux import cgroups
 
-EVENT_FILTERS = frozenset(("container", "event", "image", "label", "network", "type", "volume", "daemon", "scope"))
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
 _PLUGINS = {
     "Volume": ["local"],
@@ -151,63 +147,6 @@ def _read(path: str) -> str:
         return ""
 
 
-async def events(call: Call) -> web.StreamResponse:
-    """``GET /events``: those kept since ``since``, then new ones until ``until`` or until the client goes."""
-    asked = call.filters(EVENT_FILTERS)
-    if asked.get("daemon") or "swarm" in asked.get("scope", ()):
-        raise errors.Unsupported("the event filters 'daemon' and 'scope=swarm' are not supported")
-    since_ns, until_ns = call.time_ns("since"), call.time_ns("until")
-    if since_ns is not None and until_ns is not None and until_ns < since_ns:
-        raise errors.InvalidArgument("`since` time cannot be after `until` time")
-    with call.engine.events.subscribe(since_ns) as subscription:
-        response = await responses.stream(call, "application/json")
-        try:
-            async with asyncio.timeout(None if until_ns is None else max(0.0, (until_ns - time.time_ns()) / 10**9)):
-                async for event in subscription:
-                    if until_ns is not None and event.time_ns >= until_ns:
-                        break
-                    if _matches(event, asked):
-                        await responses.write_json_line(response, _event(event))
-        except TimeoutError:
-            return response
-        return response
-
-
-def _event(event: Event) -> dict[str, object]:
-    wire: dict[str, object] = {
-        "Type": event.type,
-        "Action": event.action,
-        "Actor": {"ID": event.actor_id, "Attributes": event.attributes},
-        "scope": "local",
-        "time": event.time_ns // 10**9,
-        "timeNano": event.time_ns,
-    }
-    if event.type == "container":
-        wire = {"status": event.action, "id": event.actor_id, "from": event.attributes.get("image", ""), **wire}
-    elif event.type == "image":
-        wire = {"status": event.action, "id": event.actor_id, **wire}
-    return wire
-
-
-def _matches(event: Event, asked: Filters) -> bool:
-    if "type" in asked and event.type not in asked["type"]:
-        return False
-    if "event" in asked and event.action not in asked["event"]:
-        return False
-    for kind in ("container", "image", "network", "volume"):
-        if kind in asked and not _names(event, kind, asked[kind]):
-            return False
-    return labels_match(event.attributes, asked.get("label", []))
-
-
-def _names(event: Event, kind: str, names: list[str]) -> bool:
-    """Say whether an event is about one of these; containers' events are also about their image."""
-    if event.type == "container" and kind == "image":
-        return event.attributes.get("image", "") in names
-    known = (event.actor_id, event.attributes.get("name", ""))
-    return event.type == kind and any(name in known or event.actor_id.startswith(name) for name in names)
-
-
 def routes() -> list[Route]:
     """Return the routes of this module."""
     return [
@@ -215,5 +154,4 @@ def routes() -> list[Route]:
         Route("HEAD", "/_ping", ping, interruptible=True),
         Route("GET", "/version", version, interruptible=True),
         Route("GET", "/info", info, interruptible=True),
-        Route("GET", "/events", events, interruptible=True),
     ]

@@ -209,8 +209,15 @@ class Engine:
             creation.make(self.specification, self.snapshots, self.volumes, image, container)
             self._state.save(container)
         self.lifecycle.add(container)
+        self._tell_new_volumes(container)
         self.lifecycle.tell(container, "create")
         return container, warnings
+
+    def _tell_new_volumes(self, container: Container) -> None:
+        """Emit the events of the volumes that were made for a new container."""
+        for mount in container.mounts:
+            if mount.kind == "volume" and self.volumes.get(mount.name).created_ns >= container.created_ns:
+                self.events.emit("volume", "create", mount.name, {"driver": "local"})
 
     def anticipate(self, container: Container) -> None:
         """Get ready for the start of a container that was just created; see ``Lifecycle.anticipate``."""
@@ -285,7 +292,7 @@ class Engine:
             raise errors.InvalidArgument(f"invalid terminal size '{columns}x{rows}'")
         container = self.container(name)
         self.lifecycle.connection(container).resize(rows, columns)
-        self.lifecycle.tell(container, "resize")
+        self.lifecycle.tell(container, "resize", height=str(rows), width=str(columns))
 
     def connection(self, name: str) -> ShimConnection:
         """Return the way to a running container's standard input and terminal.
@@ -377,14 +384,16 @@ class Engine:
         image = await asyncio.to_thread(
             self.images.import_tar, stream, changes=changes, message=message, reference=reference
         )
-        self.events.emit("image", "import", image.id, {"name": reference or image.id})
+        self.tell_of_image(image, "import")
+        if reference:
+            self.tell_of_image(image, "tag", name=reference)
         return image
 
     def tag_image(self, name: str, reference: str) -> None:
         """Give an image another reference."""
         image = self.images.get(name)
         self.images.tag(image.id, reference)
-        self.events.emit("image", "tag", image.id, {"name": reference})
+        self.tell_of_image(image, "tag", name=reference)
 
     async def remove_image(self, name: str, *, force: bool = False) -> Removals:
         """Remove a reference, and the image with its last one.
@@ -398,12 +407,15 @@ class Engine:
         image = self.images.get(name)
         done = await asyncio.to_thread(self.images.remove, name, force=force, in_use=self._users_of)
         for action, what in done:
-            self.events.emit("image", "untag" if action == "Untagged" else "delete", image.id, {"name": what})
+            if action == "Untagged":
+                self.tell_of_image(image, "untag")
+            else:
+                self.events.emit("image", "delete", what, {"name": what})
         return done
 
-    def tell_of_image(self, image: Image, action: str) -> None:
-        """Emit an event of an image that is not changed: save, load."""
-        self.events.emit("image", action, image.id, {**(image.config.config.labels or {}), "name": image.id})
+    def tell_of_image(self, image: Image, action: str, name: str = "") -> None:
+        """Emit an event of an image, with its labels, under a name or its id."""
+        self.events.emit("image", action, image.id, {**(image.config.config.labels or {}), "name": name or image.id})
 
     def _users_of(self, image_id: str) -> list[str]:
         """Return the ids of the containers made from an image."""

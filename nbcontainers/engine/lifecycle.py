@@ -176,6 +176,7 @@ class Lifecycle:
             raise
         self.watch(container, connection)
         self._networking.tell(container, "connect", container.networks)
+        self._tell_volumes(container, "mount")
         self.tell(container, "start")
 
     async def _prepare(self, container: Container) -> Prepared:
@@ -329,6 +330,7 @@ class Lifecycle:
         lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
         self.tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
         self._networking.tell(container, "disconnect", left)
+        self._tell_volumes(container, "unmount")
         self._settle(container, "next-exit")
         if live := self._live.pop(container.id, None):
             live.connection.close()
@@ -520,6 +522,20 @@ class Lifecycle:
         """Emit an event of the container, with its labels, image and name, as Docker does."""
         facts = {**container.config.labels, "image": container.config.image, "name": container.name, **attributes}
         self._events.emit("container", action, container.id, facts)
+
+    def _tell_volumes(self, container: Container, action: str) -> None:
+        """Emit the events of a container's taking or leaving its volumes: ``mount`` or ``unmount``."""
+        for mount in container.mounts:
+            if mount.kind == "volume":
+                facts = {"driver": "local", "container": container.id}
+                if action == "mount":
+                    writable = "false" if mount.read_only else "true"
+                    facts |= {
+                        "destination": mount.destination,
+                        "read/write": writable,
+                        "propagation": mount.propagation,
+                    }
+                self._events.emit("volume", action, mount.name, facts)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
