@@ -100,6 +100,7 @@ class _Staged:
     digest: str
     diff_id: str
     size_bytes: int
+    implied: list[str]
     committed: str = ""
 
 
@@ -223,7 +224,13 @@ class _Loading:
             self._snapshots.remove(key)
             raise
         self._report(LayerProgress(name=_short(unpacked.diff_id), current=content.size, total=content.size))
-        return _Staged(key=key, digest=content.hash.digest, diff_id=unpacked.diff_id, size_bytes=unpacked.size_bytes)
+        return _Staged(
+            key=key,
+            digest=content.hash.digest,
+            diff_id=unpacked.diff_id,
+            size_bytes=unpacked.size_bytes,
+            implied=unpacked.implied,
+        )
 
     def described(self) -> Iterator[_Described]:
         """Yield the images that the archive describes."""
@@ -307,7 +314,8 @@ class _Loading:
             with contextlib.suppress(errors.NotFound):
                 replaced = self._images.get(reference).id
             self._images.tag(image.id, reference)
-            yield Loaded(image=image, reference=reference, replaced=replaced if replaced != image.id else "")
+            replaced = replaced if replaced != image.id else ""
+            yield Loaded(image=self._images.get(image.id), reference=reference, replaced=replaced)
         if not references:
             yield Loaded(image=image, reference="")
 
@@ -344,6 +352,8 @@ class _Loading:
             key = self._copied(layer.committed)
         self._protect(name)
         try:
+            if layer.implied and parent is not None:
+                layers.inherit(self._snapshots.upper(key), layer.implied, self._snapshots.view(parent))
             self._snapshots.adopt(key, parent)
             self._snapshots.commit(name, key)
         except BaseException:

@@ -75,8 +75,10 @@ class ImageConfig(msgspec.Struct, omit_defaults=True):
 
 
 def encode(config: ImageConfig) -> bytes:
-    """Return a configuration as the bytes that are stored."""
-    return msgspec.json.encode(config)
+    """Return a configuration as the bytes that are stored: what it must have is written whatever it is."""
+    document = msgspec.to_builtins(config)
+    required = {"architecture": config.architecture, "os": config.os, "rootfs": config.rootfs, "config": config.config}
+    return msgspec.json.encode({**required, **document})
 
 
 def decode(data: bytes) -> ImageConfig:

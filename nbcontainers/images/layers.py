@@ -6,6 +6,7 @@ has written is packed in an order of our own.
 Source: OCI image-spec, layer.md; Documentation/filesystems/overlayfs.rst.
 """
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,26 @@ from nbcontainers.images.compression import Readable, decompressed
 from nbcontainers.images.packing import Hash, Packer, Sink, copy_by_reading
 from nbcontainers.images.skeletons import Recorder, assemble
 from nbcontainers.images.unpacking import Rules, Source, Unpacker
+from nbcontainers.linux import files
+from nbcontainers.runtime.rootfs import open_rootfs
+from nbcontainers.runtime.spec import Rootfs
 
 SKELETON = "skeleton"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """What an archive was: the digest of it without compression, and how many bytes its files have."""
+    """What an archive was.
+
+    Args:
+        diff_id: The digest of it without compression.
+        size_bytes: How many bytes its files have.
+        implied: Directories that it has something in, but not themselves; see ``inherit``.
+    """
 
     diff_id: str
     size_bytes: int
+    implied: list[str]
 
 
 class _Hashed:
@@ -58,7 +69,31 @@ def unpack(stream: Readable, directory: Path) -> Unpacked:
             unpacker.unpack(Source(hashed, recorder))
     finally:
         os.close(root_fd)
-    return Unpacked(diff_id=hashed.hash.digest, size_bytes=unpacker.size_bytes)
+    return Unpacked(diff_id=hashed.hash.digest, size_bytes=unpacker.size_bytes, implied=unpacker.implied)
+
+
+def inherit(directory: Path, implied: list[str], below: Rootfs) -> None:
+    """Give directories that a layer's archive does not have itself the owner and mode that they have below.
+
+    The layer's own would otherwise hide those.
+
+    Args:
+        directory: The layer's.
+        implied: From ``unpack``.
+        below: What the layer is to stand on.
+    """
+    below_fd = open_rootfs(below)
+    try:
+        for path in implied:
+            with contextlib.suppress(OSError):  # there is none below
+                with files.opened(below_fd, path) as source_fd:
+                    target_fd = os.open(directory / path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                    try:
+                        files.copy_attributes(source_fd, target_fd)
+                    finally:
+                        os.close(target_fd)
+    finally:
+        os.close(below_fd)
 
 
 def extract(stream: Readable, root_fd: int, rules: Rules, base: str = "") -> None:

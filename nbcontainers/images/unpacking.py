@@ -23,8 +23,8 @@ from nbcontainers.images.skeletons import Recorder
 from nbcontainers.linux import files, mounts, overlay
 
 _COPY_BYTES = 1 << 20
-_ZEROS = bytes(_COPY_BYTES)
-_HOLE_BYTES = 4096
+_HOLE_BYTES = 1 << 16
+_ZEROS = bytes(_HOLE_BYTES)
 _FAILURES: tuple[type[Exception], ...] = (tarfile.TarError, OSError, ValueError, *FAILURES)
 
 
@@ -127,7 +127,13 @@ class Unpacker:
         self._rules = rules
         self._base = base
         self._directories: list[tuple[str, tarfile.TarInfo]] = []
+        self._implied: dict[str, None] = {}
         self.size_bytes = 0
+
+    @property
+    def implied(self) -> list[str]:
+        """The directories that the archive has something in, but not themselves: the upper ones first."""
+        return list(self._implied)
 
     def __enter__(self) -> "Unpacker":
         return self
@@ -175,6 +181,7 @@ class Unpacker:
         finally:
             os.close(parent_fd)
         if member.isdir():
+            self._implied.pop(path, None)
             self._directories.append((path, member))
 
     def _white_out(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
@@ -211,6 +218,7 @@ class Unpacker:
             os.mkdir(name, 0o755, dir_fd=above_fd)
         finally:
             os.close(above_fd)
+        self._implied[parent] = None
         return self._open_parent(parent)
 
     def _make(self, parent_fd: int, path: str, member: tarfile.TarInfo) -> None:
@@ -325,13 +333,25 @@ class Unpacker:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write a part of a new file; a part that is all zeros becomes a hole."""
-    if len(data) >= _HOLE_BYTES and data == _ZEROS[: len(data)]:
-        os.lseek(fd, len(data), os.SEEK_CUR)
-        return
+    """Write a part of a new file; what is all zeros for long enough becomes a hole."""
     view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    begin = 0
+    while begin < len(data):
+        end = begin
+        while end < len(data) and not _is_hole(data, end):
+            end += _HOLE_BYTES
+        part = view[begin:end]
+        while part:
+            part = part[os.write(fd, part) :]
+        begin = end
+        while begin < len(data) and _is_hole(data, begin):
+            begin += _HOLE_BYTES
+        if begin > end:
+            os.lseek(fd, min(begin, len(data)) - end, os.SEEK_CUR)
+
+
+def _is_hole(data: bytes, begin: int) -> bool:
+    return data.startswith(_ZEROS, begin) or (begin + _HOLE_BYTES > len(data) and not data[begin:].strip(b"\0"))
 
 
 def clean(name: str) -> str:
