@@ -107,7 +107,7 @@ async def _send_input(engine: "Engine", container: Container, inbound: Inbound, 
         if stdin_fd < 0:
             return False
         try:
-            left = await _pump(stdin_fd if tty else _reopened(stdin_fd), inbound, DetachKeys(keys) if tty else None)
+            left = await pump(stdin_fd if tty else _reopened(stdin_fd), inbound, DetachKeys(keys) if tty else None)
         finally:
             if container.config.stdin_once and not tty:
                 connection.close_stdin()  # also when the client was lost
@@ -118,7 +118,7 @@ async def _send_input(engine: "Engine", container: Container, inbound: Inbound, 
     return left or tty or not container.config.stdin_once
 
 
-async def _pump(stdin_fd: int, inbound: Inbound, detach: DetachKeys | None) -> bool:
+async def pump(stdin_fd: int, inbound: Inbound, detach: DetachKeys | None) -> bool:
     """Write what comes in until its end; True when the user has typed the keys to leave."""
     try:
         while data := await inbound.read():

@@ -11,6 +11,7 @@ RFC 9110 § 7.8 has it; docker's clients do.
 """
 
 import asyncio
+import contextlib
 import select
 from collections import deque
 from typing import Any, cast
@@ -23,6 +24,7 @@ from nbcontainers.api import responses
 from nbcontainers.api.calls import Call
 
 PAUSE_READING_BYTES = 256 << 10
+LINGER_SECONDS = 5.0
 
 
 class Inbound:
@@ -147,6 +149,21 @@ class Hijack:
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)
         await self._connection._drain_helper()
+
+    async def end(self) -> web.StreamResponse:
+        """Send what is still to be sent, and the end, and close when the client has, or after a while.
+
+        Meanwhile what the client still sends is taken in and forgotten: a unix socket that is closed with something
+        unread in it takes from the other side what that has not read yet (ECONNRESET).
+        """
+        if self._transport.is_closing():
+            return self.close()
+        self._transport.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await self.inbound.read():
+                    pass
+        return self.close()
 
     def close(self) -> web.StreamResponse:
         """Send what is still to be sent, close the connection, and return what the handler shall return."""

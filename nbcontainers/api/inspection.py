@@ -53,7 +53,7 @@ def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) 
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
+        "ExecIDs": engine.execs.ids(container) or None,
         "HostConfig": host_config(container),
         "GraphDriver": {"Name": "overlay2", "Data": None},
         **_sizes(sizes),

@@ -16,6 +16,7 @@ from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.control import Control
 from nbcontainers.engine.doctor import swap_limit
 from nbcontainers.engine.events import Events
+from nbcontainers.engine.execs import Execs
 from nbcontainers.engine.filesystems import Filesystems
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.metrics import Metrics
@@ -131,11 +132,13 @@ class Engine:
         self.pruning = Pruning(self)
         self.control = Control(self.lifecycle)
         self.commits = Commits(self.lifecycle, self.control, self.images)
+        self.execs = Execs(self.lifecycle, self.launcher, self.specification)
         await recovery.resume(self.lifecycle, containers, found)
 
     async def close(self) -> None:
         """End the engine; containers that run go on, and the next engine finds them."""
         idle = not any(self.lifecycle.is_live(container) for container in self.containers())
+        await self.execs.close()
         await self.lifecycle.close()
         self.metrics.close()
         await self.launcher.close()

@@ -14,7 +14,7 @@ import contextlib
 import os
 import signal as signals
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +54,10 @@ class Lifecycle:
         metrics: Watches what containers use.
         cleanup: Removes what containers leave.
         specification: Turns a container into what the launcher wants.
+
+    Attributes:
+        when_ended: What to call when a container's process has ended, before that is told.
+        when_removed: What to call when a container is removed, before it is.
     """
 
     def __init__(  # noqa: PLR0913  the engine's rooms, each by its name
@@ -91,6 +95,8 @@ class Lifecycle:
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.when_ended: list[Callable[[Container], None]] = []
+        self.when_removed: list[Callable[[Container], None]] = []
 
     def add(self, container: Container) -> None:
         """Take in a container that is new, or that was read from the database."""
@@ -323,6 +329,8 @@ class Lifecycle:
             error=error,
             finished_at_ns=status.finished_at_ns,
         )
+        for tell in self.when_ended:
+            tell(container)
         left = self._networking.leave(container)
         self._save_quietly(container)
         if container.state.oom_killed:
@@ -399,6 +407,8 @@ class Lifecycle:
 
     async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
         """Take the container out of the engine; its anonymous volumes go with it when it removes itself."""
+        for tell in self.when_removed:
+            tell(container)
         self._specification.discard(container)
         await self._forget(container)
         self.containers.pop(container.id, None)

@@ -339,6 +339,24 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExecConfig:
+    """What one more process in a running container is asked to be; what is empty is as in the container."""
+
+    cmd: tuple[str, ...]
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    tty: bool = False
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    privileged: bool = False
+    detach_keys: bytes = b""
+    rows: int = 0
+    columns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened, as ``GET /events`` tells it (``type`` is container, image, network or volume)."""
 

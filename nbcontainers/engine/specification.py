@@ -8,7 +8,7 @@ from typing import Literal
 
 from nbcontainers import errors
 from nbcontainers.engine import files, limits
-from nbcontainers.engine.model import Container, MountPoint
+from nbcontainers.engine.model import Container, ExecConfig, MountPoint
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import capabilities
 from nbcontainers.runtime import log
@@ -45,12 +45,18 @@ def signal_number(name: str) -> int:
         raise errors.InvalidArgument(f"invalid signal: '{name}'") from None
 
 
-def environment(container: Container) -> list[str]:
-    """Return the environment of the container's process: Docker's four variables under the user's own."""
+def environment(container: Container, more: tuple[str, ...] = (), *, tty: bool | None = None) -> list[str]:
+    """Return the environment of a process in the container: Docker's four variables under the user's own.
+
+    Args:
+        container: The container.
+        more: Entries that count more than the container's.
+        tty: Whether the process has a terminal; None: as the container's own.
+    """
     variables = {"PATH": DEFAULT_PATH, "HOSTNAME": container.config.hostname}
-    if container.config.tty:
+    if container.config.tty if tty is None else tty:
         variables["TERM"] = "xterm"
-    for entry in container.config.env:
+    for entry in (*container.config.env, *more):
         name, separator, value = entry.partition("=")
         if separator:
             variables[name] = value
@@ -121,6 +127,22 @@ class Specification:
             logMaxFiles=host_config.log_max_files if host_config.log_max_bytes else DEFAULT_LOG_FILES,
             network=_network(container),
         )
+
+    def process(self, container: Container, asked: ExecConfig) -> Spec:
+        """Describe one more process for a running container: the specification is its own, but for ``process``."""
+        spec = self._spec(container, {})
+        process = spec["process"]
+        process["args"] = list(asked.cmd)
+        process["env"] = environment(container, asked.env, tty=asked.tty)
+        process["terminal"] = asked.tty
+        process["user"]["username"] = asked.user or container.config.user
+        process["cwd"] = asked.working_dir or container.config.working_dir or "/"
+        process.pop("consoleSize", None)
+        if asked.rows and asked.columns:
+            process["consoleSize"] = {"height": asked.rows, "width": asked.columns}
+        if asked.privileged:
+            process["capabilities"] = capabilities.permitted()
+        return spec
 
     def _spec(self, container: Container, own_files: dict[str, str]) -> Spec:
         config, host_config = container.config, container.host_config

@@ -78,6 +78,17 @@ def last_capability() -> int:
         return int(file.read())
 
 
+def permitted() -> list[str]:
+    """Return what the calling process may do, and may let others do.
+
+    Source: capabilities(7); proc_pid_status(5).
+    """
+    with open("/proc/self/status") as file:
+        [line] = [line for line in file if line.startswith("CapPrm:")]
+    bits = int(line.split()[1], 16)
+    return [name for number, name in enumerate(NAMES) if bits >> number & 1]
+
+
 def drop_bounding(keep: int) -> None:
     """Drop all capabilities but those in ``keep``, a mask, from the bounding set, for good.
 

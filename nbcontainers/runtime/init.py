@@ -289,19 +289,19 @@ def _run_program(request: Request, stdio: list[int], channel: Socket, trace: Tra
     identity = users.look_up(process["user"]["username"], process["user"]["additionalGids"])
     if not process["terminal"]:
         _own_stdio(identity)
-    environment = _environment(process, identity)
-    _set_limits(process)
+    variables = environment(process, identity)
+    set_limits(process)
     _enter_directory(process["cwd"], identity)
     trace.step("user and limits")
-    _restrict(request, identity)
-    _reset_signals()
+    restrict(request["spec"], identity)
+    reset_signals()
     trace.step("privileges")
     protocol.send(channel, protocol.encode({"trace": trace.steps}))
     protocol.receive(channel)  # the shim is ready to take what the program writes
     if request.get("init"):
         reaping.fork_program(process["args"], terminal=process["terminal"])
     processes.close_range(3, flags=processes.CLOSE_RANGE_CLOEXEC)
-    _execute(process["args"], environment)
+    execute(process["args"], variables)
 
 
 def _own_stdio(identity: users.Identity) -> None:
@@ -313,13 +313,15 @@ def _own_stdio(identity: users.Identity) -> None:
             continue
 
 
-def _environment(process: Process, identity: users.Identity) -> dict[str, str]:
-    environment = dict(entry.partition("=")[::2] for entry in process["env"])
-    environment.setdefault("HOME", identity.home)
-    return environment
+def environment(process: Process, identity: users.Identity) -> dict[str, str]:
+    """Return the program's environment: what was asked for, and the user's home."""
+    variables = dict(entry.partition("=")[::2] for entry in process["env"])
+    variables.setdefault("HOME", identity.home)
+    return variables
 
 
-def _set_limits(process: Process) -> None:
+def set_limits(process: Process) -> None:
+    """Set the resource limits, and how willingly the kernel kills when memory runs out; ``setrlimit(2)``."""
     for limit in process["rlimits"]:
         number = getattr(resource, limit["type"], None)
         if number is None:
@@ -340,14 +342,14 @@ def _enter_directory(cwd: str, identity: users.Identity) -> None:
         raise InvalidArgument(f"the working directory '{cwd}' is not a directory") from error
 
 
-def _restrict(request: Request, identity: users.Identity) -> None:
+def restrict(spec: Spec, identity: users.Identity) -> None:
     """Give up what the container may not have: system calls, groups, user id, capabilities, in this order."""
-    process = request["spec"]["process"]
+    process = spec["process"]
     keep = capabilities.mask(process["capabilities"])
     if process["noNewPrivileges"]:
         processes.set_no_new_privs()
     capabilities.drop_bounding(keep)
-    linux = request["spec"]["linux"]
+    linux = spec["linux"]
     if "seccompProgram" in linux:
         seccomp.load(bytes.fromhex(linux["seccompProgram"]))
     elif linux["seccomp"]:
@@ -364,21 +366,21 @@ def _restrict(request: Request, identity: users.Identity) -> None:
     processes.set_parent_death_signal(signal.SIGKILL)
 
 
-def _reset_signals() -> None:
+def reset_signals() -> None:
     """Undo what the interpreter has set: a program expects the defaults and nothing blocked; ``signal(7)``."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _execute(args: list[str], environment: dict[str, str]) -> None:
+def execute(args: list[str], environment: dict[str, str]) -> None:
     """Execute the program, looked for in the container's PATH; ``execve(2)``."""
     name = args[0]
-    candidates = (
-        [name]
-        if "/" in name
-        else [f"{directory or '.'}/{name}" for directory in environment.get("PATH", "").split(":")]
-    )
+    if "/" in name:
+        candidates = [name]
+    else:
+        directories = environment.get("PATH", "").split(":") if name else []
+        candidates = [f"{directory or '.'}/{name}" for directory in directories]
     denied: OSError | None = None
     for candidate in candidates:
         try:

@@ -3,10 +3,11 @@
 It is started as ``python -I -S``, imports little, freezes its heap, and makes *prepared* shims: forked, with a child
 in new namespaces, waiting. It does so when the engine asks, and hands the engine the socket of each; the engine keeps
 a few, and a container is started by sending its request over one of these sockets. So the launcher plays no part in
-a start, and may be killed at any time. Shims that nobody waits for are made at the lowest priority, so that they take
+a start, and may be killed at any time. In the same way it makes *keepers*, by which one more program is brought into a
+container that runs. Shims and keepers that nobody waits for are made at the lowest priority, so that they take
 no time from the containers that start meanwhile; they get their priority back with their container.
 
-When the engine ends, the launcher ends; shims with a container stay, prepared ones go.
+When the engine ends, the launcher ends; shims with a container and keepers with a program stay, prepared ones go.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import signal
 import sys
 
 from nbcontainers.linux import cgroups, processes, seccomp
-from nbcontainers.runtime import protocol, shim
+from nbcontainers.runtime import keeper, protocol, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _LEAST_NICE = 19
 
 
 class Launcher:
-    """Makes shims.
+    """Makes shims and keepers.
 
     Args:
         control: Connected to the engine.
@@ -46,26 +47,28 @@ class Launcher:
         self._may_renice = may_renice
 
     def serve(self) -> None:
-        """Make a shim for every message, until the engine ends."""
+        """Make a shim or a keeper for every message, until the engine ends."""
         while True:
             try:
                 payload, _ = protocol.receive(self._control)
+                wanted = json.loads(payload)
                 if self._may_renice:
-                    urgent = json.loads(payload)["urgent"]
-                    os.setpriority(os.PRIO_PROCESS, 0, self._nice if urgent else _LEAST_NICE)
-                self._offer()
+                    os.setpriority(os.PRIO_PROCESS, 0, self._nice if wanted["urgent"] else _LEAST_NICE)
+                self._offer(wanted["make"])
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 return
 
-    def _offer(self) -> None:
-        """Start a shim, and give the engine the other end of its channel."""
-        engines, shims = protocol.pair()
+    def _offer(self, kind: str) -> None:
+        """Start a shim or a keeper, and give the engine the other end of its channel."""
+        engines, childs = protocol.pair()
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            processes.keep_only([0, 1, 2, shims.fileno()])
-            shim.main(shims, self._driver, self._cgroup_parent, self._nice)
-        shims.close()
-        protocol.send(self._control, b"{}", [engines.fileno()])
+            processes.keep_only([0, 1, 2, childs.fileno()])
+            if kind == protocol.KEEPER:
+                keeper.main(childs, self._driver, self._nice)
+            shim.main(childs, self._driver, self._cgroup_parent, self._nice)
+        childs.close()
+        protocol.send(self._control, protocol.encode({"made": kind}), [engines.fileno()])
         engines.close()
 
 

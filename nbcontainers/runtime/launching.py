@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,10 +21,11 @@ from nbcontainers.linux import mounts
 from nbcontainers.runtime import protocol
 from nbcontainers.runtime.cleanup import sweep_prepared
 from nbcontainers.runtime.client import ShimConnection, StartError, receive
+from nbcontainers.runtime.pool import Pool
 from nbcontainers.runtime.shim import SOCKET_NAME
 from nbcontainers.runtime.spec import Request
 
-PREPARED_SHIMS = 3
+PREPARED_SHIMS, PREPARED_KEEPERS = 3, 2
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 _PROGRAM = "import sys; sys.path.insert(0, {parent!r}); from nbcontainers.runtime.launcher import main; main()"
 _CLOSE_SECONDS = 10.0
@@ -33,7 +33,6 @@ _GOING_SECONDS = 5
 _REFILL_DELAY_SECONDS = 0.02
 _ATTEMPTS = 2 * PREPARED_SHIMS
 _GO = protocol.encode({"op": "go"})
-_URGENT, _AT_LEISURE = protocol.encode({"urgent": True}), protocol.encode({"urgent": False})
 
 
 class _UnheardError(Exception):
@@ -50,11 +49,11 @@ class Launcher:
     def __init__(self, cgroup_parent: str) -> None:
         self._cgroup_parent = cgroup_parent
         self._control: socket.socket | None = None
-        self._prepared: deque[socket.socket] = deque()
-        self._asked = 0
         self._refilling: asyncio.TimerHandle | None = None
-        self._waiting: deque[asyncio.Future[socket.socket | None]] = deque()
         self._sweeping: asyncio.Future[None] | None = None
+        self._shims = Pool(protocol.SHIM, PREPARED_SHIMS)
+        self._keepers = Pool(protocol.KEEPER, 0)  # until the first one is wanted
+        self._pools = {pool.kind: pool for pool in (self._shims, self._keepers)}
 
     def start(self) -> None:
         """Start the launcher process."""
@@ -101,37 +100,32 @@ class Launcher:
             self._sweeping = asyncio.ensure_future(asyncio.to_thread(sweep_prepared, self._cgroup_parent))
 
     async def _dismiss(self) -> None:
-        """Send all prepared shims away, those still in the making as well; returns when they are gone."""
-        while self._prepared or (self._asked and self._control is not None):
-            if not self._prepared:
-                channel = await self._next_offer()
+        """Send all that is prepared away, also what is still in the making; returns when it is gone."""
+        for pool in self._pools.values():
+            while pool or (pool.asked and self._control is not None):
+                channel = pool.take() if pool else await pool.next()
                 if channel is None:
                     return
-            else:
-                channel = self._prepared.popleft()
-            channel.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(EOFError, OSError):
-                await receive(channel)
-            channel.close()
+                channel.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(EOFError, OSError):
+                    await receive(channel)
+                channel.close()
 
     def _lose_launcher(self) -> None:
-        """Let go of a launcher that has ended, or is to end; who waits for a shim of it is told so."""
+        """Let go of a launcher that has ended, or is to end; who waits for something of it is told so."""
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
             self._control.close()
             self._control = None
-        self._asked = 0
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
+        for pool in self._pools.values():
+            pool.lose()
 
     def _take_offer(self) -> None:
-        """Take one prepared shim from the launcher, for whoever has waited longest."""
+        """Take one prepared process from the launcher."""
         if self._control is None:
             return
         try:
-            _, fds = protocol.receive(self._control)
+            payload, fds = protocol.receive(self._control)
         except BlockingIOError:
             return
         except (EOFError, OSError):
@@ -139,33 +133,27 @@ class Launcher:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, os.WNOHANG)
             return
-        self._asked -= 1
         channel = socket.socket(fileno=fds[0])
         channel.setblocking(False)
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(channel)
-                return
-        self._prepared.append(channel)
+        self._pools[json.loads(payload)["made"]].offer(channel)
 
-    def _ask(self, *, urgent: bool) -> bool:
-        """Ask the launcher for one more shim, which it offers when it is ready; False when it has ended."""
+    def _ask(self, pool: Pool, *, urgent: bool) -> bool:
+        """Ask the launcher for one more, which it offers when it is ready; False when it has ended."""
         if self._control is None:
             return False
         try:
-            protocol.send(self._control, _URGENT if urgent else _AT_LEISURE)
+            protocol.send(self._control, protocol.encode({"make": pool.kind, "urgent": urgent}))
         except OSError:
             return False  # its end will be heard
-        self._asked += 1
+        pool.asked += 1
         return True
 
     def refill(self) -> None:
-        """Have as many shims made as are missing."""
+        """Have as much made as is missing."""
         self._stop_refilling()
-        while len(self._prepared) + self._asked - len(self._waiting) < PREPARED_SHIMS:
-            if not self._ask(urgent=False):
-                return
+        for pool in self._pools.values():
+            while pool.missing() and self._ask(pool, urgent=False):
+                pass
 
     def _stop_refilling(self) -> None:
         if self._refilling is not None:
@@ -174,29 +162,31 @@ class Launcher:
 
     def refill_soon(self) -> None:
         """Refill, but not while a container starts and its client waits, unless none is left for the next one."""
-        if not self._prepared:
+        if not self._shims:
             self.refill()
         elif self._refilling is None:
             self._refilling = asyncio.get_running_loop().call_later(_REFILL_DELAY_SECONDS, self.refill)
 
     async def take_shim(self) -> socket.socket:
         """Return the socket of a prepared shim; when there is none, of one that is made now."""
+        return await self._take(self._shims)
+
+    async def take_keeper(self) -> socket.socket:
+        """Return the socket of a prepared keeper, as ``take_shim`` does; from now on some lie ready."""
+        self._keepers.keep = PREPARED_KEEPERS
+        return await self._take(self._keepers)
+
+    async def _take(self, pool: Pool) -> socket.socket:
         for _ in range(_ATTEMPTS):
-            if self._prepared:
-                return self._prepared.popleft()
+            if pool:
+                return pool.take()
             if self._control is None:
                 self.start()
-            if self._asked <= len(self._waiting):
-                self._ask(urgent=True)
-            if channel := await self._next_offer():
+            if pool.lacks_for_waiting():
+                self._ask(pool, urgent=True)
+            if channel := await pool.next():
                 return channel
         raise StartError("the launcher was killed again and again", 125)
-
-    async def _next_offer(self) -> socket.socket | None:
-        """Wait for the next shim that is offered; None when the launcher has ended."""
-        waiting: asyncio.Future[socket.socket | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        return await waiting
 
     async def prepare(
         self, request: Request, *, network_namespace_fd: int | None = None, shared_fds: Iterable[int] = ()
@@ -219,7 +209,7 @@ class Launcher:
     def prepare_at_once(self, request: Request, *, network_namespace_fd: int | None = None) -> "Prepared":
         """Do as ``prepare`` does, where ``has_prepared``."""
         prepared = self._new(request, network_namespace_fd)
-        prepared.hand_over(self._prepared.popleft())
+        prepared.hand_over(self._shims.take())
         return prepared
 
     def _new(self, request: Request, network_namespace_fd: int | None, shared_fds: Iterable[int] = ()) -> "Prepared":
@@ -228,7 +218,7 @@ class Launcher:
 
     def has_prepared(self) -> bool:
         """Say whether a shim waits for a container."""
-        return bool(self._prepared)
+        return bool(self._shims)
 
     async def launch(
         self, request: Request, *, network_namespace_fd: int | None = None, shared_fds: Iterable[int] = ()

@@ -4,8 +4,8 @@ All talk over ``SOCK_SEQPACKET`` sockets, so a message is one ``recvmsg(2)`` and
 they belong to (``SCM_RIGHTS``, ``unix(7)``). A message too large for a socket's buffer goes through a memfd, whose
 descriptor is then the last one.
 
-    engine → launcher    {"urgent": …}: make a shim, because one is wanted or in case one will be
-    launcher → engine    a shim's socket, the other end of which is with the shim
+    engine → launcher    {"make": "shim" or "keeper", "urgent": …}, because one is wanted or in case one will be
+    launcher → engine    {"made": …} and a socket, the other end of which is with the shim or keeper
     engine → shim        a Request; descriptors: the network namespace if any, those of ``shared``
     engine → shim        {"op": "go"}: execute the program
     shim → init          the same Request; descriptors: the root file system, network namespace, others to join,
@@ -15,6 +15,8 @@ descriptor is then the last one.
     shim → init          {"go": true}: what the program writes will be logged
     shim → engine        {"started": …} + pidfd or {"error": …, "code": …}; later {"exit": …}
     engine → shim        {"op": "stdin"}, answered with a descriptor; {"op": "close-stdin"}; {"op": "resize", …}
+    engine → keeper      a Spec; descriptors: a pidfd of the container, standard output, error, input if any
+    keeper → engine      {"started": pid} + pidfd, terminal's master or {"error": …, "code": …}; later {"exit": code}
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SHIM, KEEPER = "shim", "keeper"
 INLINE_BYTES = 64 << 10
 _MOST_FDS = 253  # SCM_MAX_FD, unix(7)
 _INLINE, _MEMFD = b"I", b"M"

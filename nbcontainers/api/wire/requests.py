@@ -1,4 +1,4 @@
-"""What clients send: the bodies of ``POST /containers/create`` and ``POST /volumes/create``."""
+"""What clients send: the bodies of ``POST /containers/create``, ``POST /volumes/create`` and those of exec."""
 
 import msgspec
 
@@ -195,3 +195,28 @@ class UpdateRequest(msgspec.Struct, rename="pascal"):
     pids_limit: int | None = None
     blkio_weight: int | None = None
     restart_policy: RestartPolicy | None = None
+
+
+class ExecCreateRequest(msgspec.Struct, rename="pascal"):
+    """The body of ``POST /containers/{id}/exec``; docker-py writes one of its names in its own way."""
+
+    user: str | None = None
+    privileged: bool | None = None
+    tty: bool | None = None
+    console_size: tuple[int, int] | None = None
+    attach_stdin: bool | None = None
+    attach_stdout: bool | None = None
+    attach_stderr: bool | None = None
+    detach_keys: str | None = None
+    detach_keys_of_docker_py: str | None = msgspec.field(default=None, name="detachKeys")
+    env: Strings = None
+    working_dir: str | None = None
+    cmd: list[str] | str | None = None
+
+
+class ExecStartRequest(msgspec.Struct, rename="pascal"):
+    """The body of ``POST /exec/{id}/start``."""
+
+    detach: bool | None = None
+    tty: bool | None = None
+    console_size: tuple[int, int] | None = None

@@ -126,6 +126,14 @@ class Cgroup:
         """Move the calling process, which has a single thread, into the group."""
         raise NotImplementedError
 
+    def entrances(self) -> list[str]:
+        """Return the paths of files that let in, one after the other, whoever writes "0" to them.
+
+        The writer, which has a single thread, may have lost sight of the group, and its rights to it: what counts is
+        who has opened the files.
+        """
+        raise NotImplementedError
+
     def directory_fd(self) -> int:
         """Return a descriptor of the group's directory, on version 2, where a child can be born in a group."""
         raise NotImplementedError

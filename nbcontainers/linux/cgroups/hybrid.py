@@ -134,6 +134,13 @@ class CgroupHybrid(Cgroup):
         self._v2.enter()
         self._v1.enter()
 
+    def entrances(self) -> list[str]:
+        """See ``Cgroup``.
+
+        Source: cgroups(7).
+        """
+        return self._v2.entrances() + self._v1.entrances()
+
     def freeze(self) -> None:
         """See ``Cgroup``.
 

@@ -204,6 +204,13 @@ class CgroupV1(Cgroup):
         for directory in self.directories():
             Files(directory).write("tasks", "0")
 
+    def entrances(self) -> list[str]:
+        """See ``Cgroup``; a thread that moves itself by ``tasks`` waits for no grace period, unlike ``cgroup.procs``.
+
+        Source: kernel/cgroup/cgroup.c, cgroup_procs_write_start(); cgroups(7).
+        """
+        return [f"{directory}/tasks" for directory in self.directories()]
+
     def freeze(self) -> None:
         """See ``Cgroup``; the kernel sees that all have stopped when it is asked for the state, and tells nobody.
 

@@ -276,6 +276,13 @@ class CgroupV2(Cgroup):
         """
         self.attach(0)
 
+    def entrances(self) -> list[str]:
+        """See ``Cgroup``.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst § Delegation, Delegation Containment.
+        """
+        return [f"{self._files.directory}/cgroup.procs"]
+
     def directory_fd(self) -> int:
         """Return a descriptor for ``clone`` to have a child born in the group.
 
