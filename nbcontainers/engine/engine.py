@@ -134,6 +134,7 @@ class Engine:
         self.commits = Commits(self.lifecycle, self.control, self.images)
         self.execs = Execs(self.lifecycle, self.launcher, self.specification)
         await recovery.resume(self.lifecycle, containers, found)
+        await self.networking.resume()
 
     async def close(self) -> None:
         """End the engine; containers that run go on, and the next engine finds them."""

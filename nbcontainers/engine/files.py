@@ -8,6 +8,8 @@ import ipaddress
 from pathlib import Path
 
 from nbcontainers.engine.model import Container
+from nbcontainers.networks.model import PREDEFINED
+from nbcontainers.networks.nameserver import NAME_SERVER
 
 NAMES = ("hostname", "hosts", "resolv.conf")
 HOST_GATEWAY = "host-gateway"
@@ -77,6 +79,16 @@ def hosts(container: Container) -> str:
     return _LOCAL_NAMES + "".join(lines)
 
 
+def has_name_server(container: Container) -> bool:
+    """Say whether names are looked up at the engine's own server: in every network of the user's, as in Docker."""
+    return any(name not in PREDEFINED for name in container.networks)
+
+
+def name_servers(container: Container) -> list[str]:
+    """Return the name servers that know about the world: the user's, or else the host's."""
+    return list(container.host_config.dns) or _host_resolver()[0]
+
+
 def resolv_conf(container: Container) -> str:
     """Return the text of /etc/resolv.conf: the host's, less what the container cannot reach, or the user's.
 
@@ -89,6 +101,10 @@ def resolv_conf(container: Container) -> str:
     servers = list(asked.dns) or servers
     search = list(asked.dns_search) or search
     options = list(asked.dns_options) or options
+    if has_name_server(container):
+        servers = [NAME_SERVER]
+        if not any(option.startswith("ndots:") for option in options):
+            options.append("ndots:0")
     lines = [f"nameserver {server}" for server in servers]
     if search and search != ["."]:
         lines.append(f"search {' '.join(search)}")

@@ -103,6 +103,7 @@ class Lifecycle:
         self.containers[container.id] = container
         self.names[container.name] = container.id
         self._locks[container.id] = asyncio.Lock()
+        self._networking.know(container)
 
     async def start(self, container: Container) -> None:
         """Start the container's process.
@@ -413,6 +414,7 @@ class Lifecycle:
         await self._forget(container)
         self.containers.pop(container.id, None)
         self.names.pop(container.name, None)
+        self._networking.forget(container)
         self._locks.pop(container.id, None)
         self._metrics.forget(container.id)
         self.restarts.forget(container)
@@ -472,6 +474,7 @@ class Lifecycle:
             container.name = old
             raise
         self.names[name] = self.names.pop(old)
+        self._networking.know(container)
         self.tell(container, "rename", oldName=f"/{old}")
 
     def connection(self, container: Container) -> ShimConnection:

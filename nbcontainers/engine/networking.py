@@ -6,6 +6,7 @@ attachments are kept by name, with the id of the network that was meant: one tha
 same name is another one, as in Docker.
 """
 
+import contextlib
 import ipaddress
 import os
 import secrets
@@ -16,6 +17,7 @@ from nbcontainers import errors
 from nbcontainers.engine import files, publishing
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
+from nbcontainers.engine.naming import Naming
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.linux import namespaces
@@ -50,6 +52,7 @@ class Networking:
         self._events = events
         self._specification = specification
         self._containers = containers
+        self._naming = Naming(networks)
 
     # Networks.
 
@@ -203,7 +206,15 @@ class Networking:
         wishes = self._wishes(container)
         endpoints = await self._networks.join(container.id, wishes) if wishes else []
         self._enter(container, endpoints)
-        return endpoints[0].namespace_fd if endpoints else None
+        if not endpoints:
+            return None
+        namespace_fd = endpoints[0].namespace_fd
+        try:
+            await self._naming.serve(container, namespace_fd)
+        except BaseException:
+            os.close(namespace_fd)
+            raise
+        return namespace_fd
 
     def _sharer(self, name: str) -> Container:
         """Return the container whose network another one is to have."""
@@ -243,6 +254,7 @@ class Networking:
             name: replace(one, endpoint=given.get(one.network_id) or _without_cable(one.network_id))
             for name, one in container.networks.items()
         }
+        self._naming.know(container)
 
     async def publish(self, container: Container) -> None:
         """Lead ports of the host to a container that is about to run, or whose networks have changed.
@@ -274,7 +286,31 @@ class Networking:
         container.networks = self.without_places(container)
         container.ports = ()
         self._networks.release(container.id)
+        self._naming.know(container)
         return {name: attachment for name, attachment in had.items() if attachment.endpoint.endpoint_id}
+
+    def know(self, container: Container) -> None:
+        """Take in a container that is new, has another name, or was read from the database."""
+        self._naming.know(container)
+
+    def forget(self, container: Container) -> None:
+        """Let go of a container that is removed."""
+        self._naming.forget(container)
+
+    async def resume(self) -> None:
+        """Answer again those that ask for names and went on while there was no engine."""
+        for container in list(self._containers.values()):
+            if container.state.pid and files.has_name_server(container):
+                with contextlib.suppress(OSError, errors.Error):  # it has ended meanwhile, which will be noticed
+                    await self._serve(container)
+
+    async def _serve(self, container: Container) -> None:
+        namespace_fd = self._namespace_of(container)
+        try:
+            _check_not_ours(namespace_fd)
+            await self._naming.serve(container, namespace_fd)
+        finally:
+            os.close(namespace_fd)
 
     def without_places(self, container: Container) -> Attachments:
         """Return a container's networks as they are while it does not run."""
@@ -370,9 +406,12 @@ class Networking:
     async def _change(self, container: Container, networks: Attachments) -> None:
         """Give a container other networks: its files and its published ports follow, and it is saved."""
         before = files.contents(container)
+        self._naming.forget(container)
         container.networks = networks
+        self._naming.know(container)
         try:
             if container.state.pid:
+                await self._serve(container)
                 files.follow(self._specification.directory(container.id), before, files.contents(container))
                 await self.publish(container)
         finally:

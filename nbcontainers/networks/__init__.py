@@ -6,7 +6,8 @@ ended it gives the endpoint back. What a network knows about containers is their
 Reading order: ``model`` (what a network is), ``addresses`` (who has which address), ``ownership`` (which engine a
 bridge belongs to), ``ground`` (the host's side, namespaces), ``rules`` (what packets may do), ``bridge`` and
 ``macvlan`` (the drivers: cables), ``switchboard`` (all networks, in the thread that may enter namespaces), ``ports``
-(published ones), ``network`` (the room's door).
+(published ones), ``names``, ``resolver``, ``upstream`` and ``nameserver`` (who is called what, and who says so),
+``network`` (the room's door).
 
 Example:
     >>> networks = Networks("1a2b3c4d")

@@ -86,13 +86,19 @@ class Ground:
         self.write_sysctl("ipv6/conf/all/forwarding", "1")
 
     @contextlib.contextmanager
-    def inside(self, namespace_fd: int) -> Iterator[Netlink]:
-        """Yield a socket in another network namespace; the thread itself is there only while it is opened."""
+    def entered(self, namespace_fd: int) -> Iterator[None]:
+        """Be in another network namespace for a moment."""
         namespaces.setns(namespace_fd, namespaces.CLONE_NEWNET)
         try:
-            netlink = Netlink()
+            yield
         finally:
             namespaces.setns(self.home_fd, namespaces.CLONE_NEWNET)
+
+    @contextlib.contextmanager
+    def inside(self, namespace_fd: int) -> Iterator[Netlink]:
+        """Yield a socket in another network namespace; the thread itself is there only while it is opened."""
+        with self.entered(namespace_fd):
+            netlink = Netlink()
         with netlink:
             yield netlink
 

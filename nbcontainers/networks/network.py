@@ -17,6 +17,8 @@ from typing import TypeVar
 
 from nbcontainers import errors
 from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Wish
+from nbcontainers.networks.names import Names, Seat
+from nbcontainers.networks.nameserver import NameServer, Sockets
 from nbcontainers.networks.ports import Ports, PortWish
 from nbcontainers.networks.rules import Forwarding
 from nbcontainers.networks.switchboard import Switchboard
@@ -43,6 +45,8 @@ class Networks:
         self._names = {network.name: network.id for network in predefined}
         self._switchboard = Switchboard(identity, predefined[0])
         self._default_id = self._names[BRIDGE]
+        self.names = Names()
+        self._name_servers: dict[str, NameServer] = {}
         self._ports = Ports()
         self._published: dict[str, list[Forwarding]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="networks")
@@ -318,8 +322,47 @@ class Networks:
             self._thread.submit(self._switchboard.unpublish, forwardings)
         self._ports.give_back(container_id)
 
+    def has_name_server(self, container_id: str) -> bool:
+        """Say whether a container's questions about names are answered here."""
+        return container_id in self._name_servers
+
+    async def open_name_server(
+        self, container_id: str, namespace_fd: int, seats: Sequence[Seat], servers: Callable[[], list[str]] | None
+    ) -> None:
+        """Answer a container's questions about names, until it is released.
+
+        Args:
+            container_id: Its id.
+            namespace_fd: Its network namespace.
+            seats: The networks in which names mean something to it.
+            servers: Who is asked about the world; None: nobody.
+
+        Raises:
+            OSError: A limit of the kernel is reached.
+        """
+        opening = asyncio.ensure_future(self._work(lambda: self._switchboard.open_name_server(namespace_fd)))
+        try:
+            sockets = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_sockets)
+            raise
+        self.close_name_server(container_id)
+        self._name_servers[container_id] = NameServer(sockets, self.names, seats, servers)
+
+    def change_name_server(
+        self, container_id: str, seats: Sequence[Seat], servers: Callable[[], list[str]] | None
+    ) -> None:
+        """Have a container's name server know other networks."""
+        self._name_servers[container_id].change(seats, servers)
+
+    def close_name_server(self, container_id: str) -> None:
+        """Answer no more questions of a container; one that has no name server is no error."""
+        if server := self._name_servers.pop(container_id, None):
+            server.close()
+
     def release(self, container_id: str) -> None:
         """Take a container's addresses and ports back; its namespace has gone with it."""
+        self.close_name_server(container_id)
         self.unpublish(container_id)
         for lease in self._leases.pop(container_id, ()):
             try:
@@ -383,7 +426,16 @@ class Networks:
         while self._pool:
             os.close(self._pool.popleft().namespace_fd)
         self._ports.close()
+        for container_id in list(self._name_servers):
+            self.close_name_server(container_id)
         try:
             await self._work(lambda: self._switchboard.close(purge=purge))
         finally:
             self._thread.shutdown()
+
+
+def _close_sockets(opened: "asyncio.Future[Sockets]") -> None:
+    """Close what nobody waits for any more."""
+    if not opened.cancelled() and opened.exception() is None:
+        for one in opened.result():
+            one.close()

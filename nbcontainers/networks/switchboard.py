@@ -18,6 +18,7 @@ from nbcontainers.networks.bridge import Bridge, bridge_name
 from nbcontainers.networks.ground import Ground, add_default_routes, delete_default_routes
 from nbcontainers.networks.macvlan import Macvlan
 from nbcontainers.networks.model import OPTION_PARENT, Endpoint, Network, Subnet, Wish
+from nbcontainers.networks.nameserver import Sockets, open_sockets
 from nbcontainers.networks.rules import Forwarding
 
 Driver = Bridge | Macvlan
@@ -211,6 +212,15 @@ class Switchboard:
         if after is not None and after != before:  # the routes of the one that is gone went with it
             with self.ground.inside(namespace_fd) as inside:
                 add_default_routes(inside, after)
+
+    def open_name_server(self, namespace_fd: int) -> Sockets:
+        """Open the sockets of a name server in a container's namespace.
+
+        Raises:
+            OSError: A limit of the kernel is reached.
+        """
+        with self.ground.entered(namespace_fd):
+            return open_sockets()
 
     def publish(self, endpoint: Endpoint, forwardings: Iterable[Forwarding]) -> None:
         """Lead ports of the host to an endpoint.

@@ -6,6 +6,7 @@ import docker
 import pytest
 
 from tests.busybox import root_file_system
+from tests.conformance.lan import Lan, running_lan
 from tests.engine_process import EngineProcess, running_engine
 
 
@@ -32,3 +33,18 @@ def cli(engine: EngineProcess, need: Callable[..., None]) -> Iterator[EngineProc
     need("peer")
     yield engine
     engine.remove_everything()
+
+
+@pytest.fixture(scope="module")
+def lan_host(need: Callable[..., None]) -> Iterator[Lan]:
+    """An engine on a host of its own, which the tests of the module are on as well."""
+    need("root", "busybox")
+    with running_lan() as lan:
+        yield lan
+
+
+@pytest.fixture
+def lan(lan_host: Lan) -> Iterator[Lan]:
+    """That host, cleaned up after the test."""
+    yield lan_host
+    lan_host.clean_up()
