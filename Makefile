@@ -4,7 +4,7 @@ BIN := .venv/bin
 APT := libseccomp2 libnftables1 nftables iproute2 busybox-static user-mode-linux kmod
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench soak setup clean
 
 demo: setup
 	$(BIN)/python -W ignore -m tests.notebook_run notebooks/00-quickstart.ipynb
@@ -21,6 +21,11 @@ lint: .stamp-venv
 
 bench: setup .stamp-peers
 	$(BIN)/python -W ignore -m benchmarks.compare
+
+# Random operations and kill -9 by the minute: make soak SECONDS=600 SEED=7
+SECONDS ?= 180
+soak: setup
+	$(BIN)/python -W ignore -m benchmarks.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 setup: .stamp-apt .stamp-venv
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,16 @@ class EngineProcess:
             lines = [following.stdout.readline() for _ in range(count)]
             following.terminate()
         return lines
+
+    def held(self) -> dict[str, int]:
+        """Return how many descriptors of each kind the engine has, but those of clients and of what lies ready."""
+        assert self.process is not None
+        kinds: Counter[str] = Counter()
+        for fd in os.listdir(f"/proc/{self.process.pid}/fd"):
+            with contextlib.suppress(OSError):
+                kind = os.readlink(f"/proc/{self.process.pid}/fd/{fd}").split(":")[0]
+                kinds[kind] += kind not in ("socket", "net")
+        return +kinds
 
     def remove_everything(self) -> None:
         """Remove all containers, whatever their state; starts the engine if it is down."""

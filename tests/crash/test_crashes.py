@@ -6,12 +6,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nbcontainers.client import extension
+from nbcontainers.linux import cgroups
+from nbcontainers.networks.network import PREPARED_ENDPOINTS
 from tests.engine_process import EngineProcess
+from tests.leaks import identity
 from tests.waiting import until
 
 pytestmark = [pytest.mark.root]
@@ -151,35 +153,38 @@ def test_a_broken_database_gives_one_clear_sentence(engine: EngineProcess) -> No
 
 
 def test_a_hundred_containers_at_once(engine: EngineProcess) -> None:
+    """What they leave on the machine the fixture looks for, and the session's; here, what they leave in the engine."""
+    client = engine.client
+    client.containers.run("busybox", "true", remove=True)
+    until(lambda: _quiet(engine))
+    before = engine.held()
+    mounts = Path("/proc/self/mountinfo").read_text().count(str(engine.root))
     with ThreadPoolExecutor(8) as pool:
         containers = list(
-            pool.map(lambda _: engine.client.containers.run("busybox", ["sleep", "60"], detach=True), range(100))
+            pool.map(lambda _: client.containers.run("busybox", ["sleep", "60"], detach=True), range(100))
         )
-        assert len(engine.client.containers.list()) == 100
+        running = client.api.containers()
+        assert len(running) == 100
+        addresses = {one["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] for one in running}
+        assert len(addresses) == 100
+        pids = [client.api.inspect_container(container.id)["State"]["Pid"] for container in containers]
+        assert len(set(pids)) == 100
+        assert len({os.stat(f"/proc/{pid}/ns/net").st_ino for pid in pids}) == 100
+        assert Path("/proc/self/mountinfo").read_text().count(str(engine.root)) == mounts  # none is on the host
         list(pool.map(lambda container: container.remove(force=True), containers))
-    assert engine.client.containers.list(all=True) == []
+    assert client.containers.list(all=True) == []
+    until(lambda: not [pid for pid in pids if os.path.exists(f"/proc/{pid}")])
+    until(lambda: _quiet(engine))
+    until(lambda: engine.held() == before)
 
 
-def test_restart_policies_outlive_the_engine(engine: EngineProcess) -> None:
-    """A new engine goes on with what waited to be started again, and starts what its policy says should run."""
-    options: Any = {"detach": True, "network_mode": "none"}
-    always, unless = {"Name": "always"}, {"Name": "unless-stopped"}
-    engine.client.containers.run("busybox", ["sleep", "60"], name="stays", restart_policy=always, **options)
-    engine.client.containers.run("busybox", ["sh", "-c", "exit 1"], name="fails", restart_policy=always, **options)
-    engine.client.containers.run("busybox", ["sleep", "60"], name="lost", restart_policy=unless, **options)
-    engine.client.containers.run("busybox", ["sleep", "60"], name="stopped", restart_policy=unless, **options)
-    engine.client.containers.get("stopped").stop(timeout=0)
-    pid = engine.client.containers.get("stays").attrs["State"]["Pid"]
-    lost = engine.client.containers.get("lost").attrs["State"]["Pid"]
-    until(lambda: engine.client.containers.get("fails").status == "restarting")
-    engine.kill()
-    pidfd = os.pidfd_open(lost)
-    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    os.close(pidfd)
-    assert engine.start() == "ready"
-    count = engine.client.containers.get("fails").attrs["RestartCount"]
-    assert engine.client.containers.get("stays").attrs["State"]["Pid"] == pid
-    assert engine.client.containers.get("stopped").status == "exited"
-    until(lambda: engine.client.containers.get("fails").attrs["RestartCount"] > count)
-    until(lambda: engine.client.containers.get("lost").status == "running")
-    assert engine.client.containers.get("lost").attrs["RestartCount"] == 1
+def _quiet(engine: EngineProcess) -> bool:
+    """Say whether all is removed: groups but those of prepared shims, cables but those that lie ready, the trash."""
+    groups = cgroups.detect().children(f"/nbcontainers/{identity(engine.root)}")
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    return (
+        all(name.startswith("prepared-") for name in groups)
+        and links.count(f"nbv{identity(engine.root)[:4]}") <= PREPARED_ENDPOINTS
+        and not list((engine.root / "trash").iterdir())
+        and not list((engine.root / "containers").iterdir())
+    )
