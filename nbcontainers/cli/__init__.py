@@ -5,14 +5,14 @@ notebook shows and assigns, and the terminal prints. What a command writes while
 given.
 
 Reading order: ``face``, ``running`` (run and create), ``tree`` (the commands that change something), ``listing``,
-``volumes`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``),
-``terminal``, ``printing`` (its tables).
+``copying``, ``archives``, ``volumes`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their
+``functions``), ``terminal``, ``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
 """
 
-from nbcontainers.cli import listing, system, volumes  # noqa: F401  each gives the tree its commands
+from nbcontainers.cli import archives, copying, listing, system, volumes  # noqa: F401  each gives the tree its commands
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.tree import invoke
 

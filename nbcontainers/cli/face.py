@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+
+import click
 
 from nbcontainers.client import Client, connect
 
@@ -45,6 +47,19 @@ class Face:
         if self._client is None:
             self._client = connect(self.url)
         return self._client
+
+    def binary(self) -> Write:
+        """Return what takes an archive as it is.
+
+        Raises:
+            click.UsageError: Output is shown to people.
+        """
+        if self.out is not _stdout:
+            return self.out
+        raw = getattr(sys.stdout, "buffer", None)
+        if raw is None or sys.stdout.isatty():
+            raise click.UsageError("cowardly refusing to write an archive to a terminal: give a file, or redirect")
+        return cast(Write, raw.write)
 
     def use(self, url: str | None) -> None:
         """Speak to another engine from now on."""

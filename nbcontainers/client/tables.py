@@ -192,6 +192,18 @@ def image_history(client: DockerClient, name: str) -> Table:
     return _table(rows, types)
 
 
+def changes(client: DockerClient, container: str) -> Table:
+    """Return what a container has changed in its files.
+
+    Returns:
+        Columns kind (category: A added, C changed, D deleted), path (text).
+    """
+    kinds = pd.CategoricalDtype(["A", "C", "D"])
+    rows = [{"kind": "CAD"[one["Kind"]], "path": one["Path"]} for one in client.api.diff(container) or ()]
+    frame = pd.DataFrame(rows, columns=["kind", "path"]).astype({"kind": kinds, "path": "object"})
+    return Table(frame)
+
+
 def volumes(client: DockerClient, *, filters: dict[str, list[str]] | None = None) -> Table:
     """Return volumes.
 
