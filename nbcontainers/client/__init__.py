@@ -3,7 +3,8 @@
 Only the Docker Engine API enters here, through docker-py, so everything works against this engine, Docker and Podman
 alike; what only this engine has (``/nbcontainers/v1``) is asked for where it is there.
 
-Reading order: ``connect``, ``attached`` (streams), ``extension``, ``tables``, ``history``, ``plots``, ``doctor``.
+Reading order: ``connect``, ``attached`` (streams), ``extension``, ``listing``, ``tables``, ``history``, ``plots``,
+``doctor``.
 
 Example:
     >>> client = connect()

@@ -39,42 +39,64 @@ class Client(DockerClient):  # type: ignore[misc]
         return client
 
 
-def connect(url: str | None = None) -> Client:
+def own_address() -> str:
+    """Return the address of this user's own engine, whether or not it runs."""
+    return f"unix://{default_socket()}"
+
+
+def address(url: str | None = None) -> str:
+    """Return the address that ``connect`` would ask."""
+    return url or os.environ.get(HOST_VARIABLE) or own_address()
+
+
+def connect(url: str | None = None, *, start: bool = True, timeout_seconds: float = _TIMEOUT_SECONDS) -> Client:
     """Return a client of an engine.
 
     Args:
         url: ``unix:///path`` or ``tcp://host:port``; ``docker`` for the daemon that ``$DOCKER_HOST`` or Docker's
             current context names; None to find or start this user's engine.
+        start: Whether this user's engine is started when it does not run.
+        timeout_seconds: How long the client waits for each answer.
 
     Raises:
         Unavailable: No engine answers, or none can be started; the message says why.
     """
-    if url == DOCKER:
-        client = cast("Client", Client.from_env(timeout=_TIMEOUT_SECONDS))
+    where = address(url)
+    if where == DOCKER:
+        client = cast("Client", Client.from_env(timeout=timeout_seconds))
         client.ping()
         return client
-    url = url or os.environ.get(HOST_VARIABLE)
-    if url:
-        return _open(url)
-    own = f"unix://{default_socket()}"
     try:
-        return _open(own)
+        return _open(where, timeout_seconds)
     except Unavailable:
+        if not start or where != own_address():
+            raise
         start_engine()
-        return _open(own)
+        return _open(where, timeout_seconds)
 
 
-def _open(url: str) -> Client:
+def _open(url: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> Client:
     client: Client | None = None
     try:
-        client = Client(base_url=url, version="auto", timeout=_TIMEOUT_SECONDS)
+        client = Client(base_url=url, version="auto", timeout=timeout_seconds)
         client.address = url
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         if client is not None:
             client.close()
-        raise Unavailable("the engine", f"'{url}' does not answer ({error})", "start it: nbcontainers serve") from error
+        reason = f"'{url}' does not answer ({_first_cause(error)})"
+        raise Unavailable("the engine", reason, "start it: nbcontainers serve") from error
     return client
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return what the system said, which the libraries in between have wrapped: ``No such file or directory``."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
 
 
 def start_engine() -> None:

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from nbcontainers.errors import Unavailable
+
+if TYPE_CHECKING:
+    from nbcontainers.client.tables import Table
 
 
 def findings() -> list[dict[str, object]]:
@@ -26,12 +28,15 @@ def findings() -> list[dict[str, object]]:
     return rows
 
 
-def doctor() -> pd.DataFrame:
+def doctor() -> "Table":
     """Return what this machine offers.
 
     Returns:
         Columns feature, available (bool), detail, remedy (empty where nothing is missing), needed_for.
     """
+    # Half a second, which those who only connect do not pay.
+    import pandas as pd
+
     from nbcontainers.client.tables import Table
 
     frame = pd.DataFrame(findings(), columns=["feature", "available", "detail", "remedy", "needed_for"])

@@ -6,13 +6,14 @@ Times are UTC timestamps, sizes are bytes as integers, shares are percent as flo
 import html
 import math
 import struct
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from docker import DockerClient
 
-from nbcontainers.client import extension
+from nbcontainers.client import extension, listing
 
 _FRAME = struct.Struct("<qBI")
 _STREAMS = pd.CategoricalDtype(["stdout", "stderr"])
@@ -108,16 +109,10 @@ def containers(
         Columns id, name, image, command, state, status (text), created (UTC timestamp), ports (text); where asked
         for, size_bytes (what was written) and root_bytes (with the image).
     """
-    rows = [
+    rows: list[dict[str, object]] = [
         {
-            "id": row["Id"],
-            "name": (row["Names"] or ["/"])[0].lstrip("/"),
-            "image": row["Image"],
-            "command": row["Command"],
-            "state": row["State"],
-            "status": row["Status"],
+            **asdict(listing.listed(row)),
             "created": pd.Timestamp(row["Created"], unit="s", tz="UTC"),
-            "ports": ", ".join(_port(port) for port in row.get("Ports") or []),
             "size_bytes": row.get("SizeRw", 0),
             "root_bytes": row.get("SizeRootFs", 0),
         }
@@ -126,11 +121,6 @@ def containers(
     types = dict.fromkeys(("id", "name", "image", "command", "state", "status"), "object")
     types |= {"created": "time", "ports": "object"}
     return _table(rows, {**types, "size_bytes": "int64", "root_bytes": "int64"} if size else types)
-
-
-def _port(port: dict[str, Any]) -> str:
-    inside = f"{port['PrivatePort']}/{port['Type']}"
-    return f"{port.get('IP', '')}:{port['PublicPort']}→{inside}" if "PublicPort" in port else inside
 
 
 def images(

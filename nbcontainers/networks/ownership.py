@@ -44,7 +44,7 @@ def alone() -> Iterator[None]:
     Raises:
         Unavailable: The lock file cannot be made.
     """
-    path = os.path.join(paths.default_run(), "networks.lock")
+    path = os.path.join(paths.shared_run(), "networks.lock")
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
