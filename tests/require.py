@@ -17,6 +17,7 @@ import pytest
 from nbcontainers import errors
 from nbcontainers.linux import cgroups
 from tests.busybox import BUSYBOX
+from tests.jupyter_process import LABEXTENSION
 from tests.uml import boot
 
 
@@ -72,6 +73,10 @@ def _browser() -> str:
     return "" if shutil.which("chromium") else "needs chromium: apt install chromium"
 
 
+def _labextension() -> str:
+    return "" if (LABEXTENSION / "package.json").exists() else "needs the built labextension: make setup"
+
+
 def _peer() -> str:
     return "" if shutil.which("docker") else "needs the docker CLI: apt install docker.io"
 
@@ -91,6 +96,7 @@ NEEDS = {
     "cgroup_hybrid": Need("needs controllers in cgroup v1 and others in v2", lambda: _in_guest("hybrid")),
     "busybox": Need("needs a static busybox", _busybox),
     "browser": Need("needs Chromium", _browser),
+    "labextension": Need("needs JupyterLab's extension to be built", _labextension),
     "peer": Need("needs a real peer (dockerd, the docker CLI, ...)", _peer),
 }
 
