@@ -2,15 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 APT := libseccomp2 libnftables1 nftables iproute2 busybox-static user-mode-linux kmod
+APT_TEST := chromium
+LABEXTENSION := hatch_build.py $(wildcard labextension/*.json labextension/src/* labextension/style/*.* labextension/style/icons/* labextension/schema/* jupyter-config/*)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test lint bench soak setup clean
+.PHONY: demo lab test lint bench soak setup clean
 
 demo: setup
 	$(BIN)/python -W ignore -m tests.notebook_run notebooks/00-quickstart.ipynb
 	@echo "executed: open notebooks/00-quickstart.ipynb to see it"
 
-test: setup
+# OPTIONS are JupyterLab's: make lab OPTIONS='--no-browser --port 9999'
+lab: setup
+	$(BIN)/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(OPTIONS)
+
+test: setup .stamp-apt-test
 	$(BIN)/python -m pytest -q
 
 lint: .stamp-venv
@@ -29,9 +35,12 @@ soak: setup
 
 setup: .stamp-apt .stamp-venv
 
+.stamp-apt: PACKAGES := $(APT)
+.stamp-apt-test: PACKAGES := $(APT_TEST)
+
 # Only what is missing is installed, so that a machine that has it all needs neither root nor a network.
-.stamp-apt: Makefile
-	@missing=$$(for p in $(APT); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+.stamp-apt .stamp-apt-test: Makefile
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 	  $(SUDO) apt-get update -q && \
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
@@ -43,11 +52,12 @@ setup: .stamp-apt .stamp-venv
 	  { $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q docker.io; }
 	@touch $@
 
-.stamp-venv: pyproject.toml
+# pip builds JupyterLab's extension where its sources have changed: hatch_build.py.
+.stamp-venv: pyproject.toml $(LABEXTENSION)
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	@touch $@
 
 clean:
-	rm -rf .venv .stamp-* dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .stamp-* dist labextension/dist labextension/lib labextension/node_modules .mypy_cache .ruff_cache .pytest_cache
