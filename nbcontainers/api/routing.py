@@ -73,7 +73,7 @@ class Router:
             call = Call(self._engine, request, parameters, version)
             if route.interruptible:
                 return await route.handler(call)
-            response = await asyncio.shield(self._begun(route.handler(call)))
+            response = await self._finished(route.handler(call))
             if call.afterwards is not None:  # the answer is written before the loop comes to this
                 asyncio.get_running_loop().call_soon(call.afterwards)
             return response
@@ -88,12 +88,16 @@ class Router:
                 raise ConnectionAbortedError("the stream broke off") from raw
             return responses.message(failures.status_of(error), failures.message_of(error))
 
-    def _begun(self, work: Awaitable[web.StreamResponse]) -> "asyncio.Future[web.StreamResponse]":
-        """Begin work that goes on without its client; the event loop alone would not keep it alive."""
+    async def _finished(self, work: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+        """Do work that goes on when its client goes away; the event loop alone would not keep it alive."""
         task = asyncio.ensure_future(work)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
-        return task
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_note_failure)
+            raise
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         segments = path.split("/", 2)
@@ -101,6 +105,13 @@ class Router:
             if entry.method == method and (found := entry.match(path)):
                 return entry.route, found.groupdict()
         raise errors.NotFound("page not found")
+
+
+def _note_failure(task: "asyncio.Future[web.StreamResponse]") -> None:
+    """Log why work has failed that nobody waits for any more; that its client is gone is no news."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ConnectionError):
+        failures.message_of(error)
 
 
 def split_version(path: str) -> tuple[tuple[int, int], str]:
