@@ -4,17 +4,19 @@ Nothing is silently ignored: every field of Docker's that this engine does not c
 for something, that is when it holds neither Docker's default nor nothing.
 """
 
+import ipaddress
 from dataclasses import replace
-from typing import Literal
 
 import msgspec
 
 from nbcontainers import errors
-from nbcontainers.api import mounts, networking
+from nbcontainers.api import log_options, mounts, namespaces, networking, security
 from nbcontainers.api.calls import decode
 from nbcontainers.api.wire import requests as wire
+from nbcontainers.engine.files import HOST_GATEWAY
 from nbcontainers.engine.model import (
     ContainerConfig,
+    Device,
     EndpointConfig,
     Healthcheck,
     HostConfig,
@@ -22,28 +24,17 @@ from nbcontainers.engine.model import (
     RestartPolicy,
     ThrottleDevice,
     Ulimit,
+    WeightDevice,
 )
+from nbcontainers.linux import cgroups
 from nbcontainers.networks.model import BRIDGE
 
-LogDriver = Literal["json-file", "none"]
+RUNTIMES = ("nbcontainers", "runc", "io.containerd.runc.v2")
+"""The names of the one runtime there is: its own, and those that clients of Docker know."""
 
 _SUPPORTED = frozenset(wire.HostConfig.__struct_encode_fields__)
 
-# Values that ask for what is so anyway, beside null, false, 0 and everything empty.
-_DEFAULTS: dict[str, tuple[object, ...]] = {
-    "CgroupnsMode": ("private",),
-    "ConsoleSize": ([0, 0],),
-    "IpcMode": ("private",),
-    "Isolation": ("default",),
-    "MemorySwappiness": (-1,),
-    "Runtime": ("nbcontainers",),
-    "VolumeDriver": ("local",),
-}
-# Docker's own fields that ask for nothing of the engine: the CLI's business.
-_NOTES = frozenset(("ConsoleSize", "ContainerIDFile", "Annotations"))
-
 _RESTART_NAMES: dict[str, RestartName] = {name: name for name in ("no", "always", "unless-stopped", "on-failure")}
-_SIZE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def configuration(body: wire.CreateRequest) -> tuple[ContainerConfig, HostConfig]:
@@ -53,7 +44,8 @@ def configuration(body: wire.CreateRequest) -> tuple[ContainerConfig, HostConfig
         errors.InvalidArgument: A value makes no sense.
         errors.Unsupported: A field asks for something this engine does not do.
     """
-    host_config = _host_config(body.host_config)
+    _check_environment(body.env or [])
+    host_config = _host_config(body)
     return _container_config(body), host_config
 
 
@@ -62,8 +54,6 @@ def _container_config(body: wire.CreateRequest) -> ContainerConfig:
         raise errors.InvalidArgument("no image specified: give the field Image")
     if body.healthcheck is not None and body.healthcheck.test and body.healthcheck.test != ["NONE"]:
         raise errors.Unsupported("health checks come later: leave Healthcheck out")
-    if body.network_disabled:
-        raise errors.Unsupported("NetworkDisabled is not supported: use the network mode 'none'")
     if body.on_build or body.shell:
         raise errors.Unsupported("OnBuild and Shell belong to images, not to containers")
     return ContainerConfig(
@@ -124,65 +114,175 @@ def _words(given: list[str] | str | None) -> tuple[str, ...] | None:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _host_config(raw: msgspec.Raw) -> HostConfig:
-    text = bytes(raw)
+def _host_config(body: wire.CreateRequest) -> HostConfig:
+    text = bytes(body.host_config)
     if text == b"null":
         text = b"{}"
     asked = decode(text, wire.HostConfig, "HostConfig")
     if asked.links:
         raise errors.Unsupported("links come later")
     _refuse_unsupported(decode(text, dict[str, object], "HostConfig"))
-    no_new_privileges, seccomp_unconfined = _security(asked.security_opt or [])
-    log_driver, log_max_bytes, log_max_files = _log_config(asked.log_config or wire.LogConfig())
+    _refuse_impossible(asked)
+    namespaces.check_together(body, asked)
+    options = security.read(asked.security_opt or [])
+    log = asked.log_config or wire.LogConfig()
+    log_driver, log_max_bytes, log_max_files = log_options.read(log.type, log.config or {})
     return HostConfig(
-        mounts=mounts.of_request(asked.binds or [], asked.mounts or []),
-        network_mode=network_mode(asked.network_mode or ""),
+        mounts=mounts.of_request(asked.binds or [], asked.mounts or [], asked.volume_driver or ""),
+        volumes_from=tuple(asked.volumes_from or ()),
+        volume_driver=asked.volume_driver or "",
+        network_mode="none" if body.network_disabled else network_mode(asked.network_mode or ""),
+        namespaces=namespaces.of_request(asked, host_cgroups=cgroups.detect().version == 1),
+        cgroup_parent=asked.cgroup_parent or "",
         port_bindings=networking.port_bindings(asked.port_bindings or {}),
         publish_all_ports=bool(asked.publish_all_ports),
         links=tuple(asked.links or ()),
         auto_remove=bool(asked.auto_remove),
         restart_policy=restart_policy(asked.restart_policy),
+        privileged=bool(asked.privileged),
+        init=asked.init,
+        runtime=asked.runtime or RUNTIMES[0],
+        isolation=asked.isolation or "",
+        annotations=asked.annotations or {},
+        console_size=asked.console_size or (0, 0),
         memory_bytes=asked.memory or 0,
         memory_swap_bytes=asked.memory_swap or 0,
         memory_reservation_bytes=asked.memory_reservation or 0,
+        memory_swappiness=None if asked.memory_swappiness == -1 else asked.memory_swappiness,
         oom_kill_disable=bool(asked.oom_kill_disable),
         oom_score_adj=asked.oom_score_adj or 0,
         nano_cpus=asked.nano_cpus or 0,
         cpu_shares=asked.cpu_shares or 0,
         cpu_quota_usec=asked.cpu_quota or 0,
         cpu_period_usec=asked.cpu_period or 0,
+        cpu_realtime_period_usec=asked.cpu_realtime_period or 0,
+        cpu_realtime_runtime_usec=asked.cpu_realtime_runtime or 0,
         cpuset_cpus=asked.cpuset_cpus or "",
         cpuset_mems=asked.cpuset_mems or "",
         pids_limit=asked.pids_limit or 0,
         blkio_weight=asked.blkio_weight or 0,
+        blkio_weight_devices=tuple(
+            WeightDevice(path=device.path, weight=device.weight) for device in asked.blkio_weight_device or ()
+        ),
         blkio_read_bps=_throttles(asked.blkio_device_read_bps),
         blkio_write_bps=_throttles(asked.blkio_device_write_bps),
         blkio_read_iops=_throttles(asked.blkio_device_read_iops),
         blkio_write_iops=_throttles(asked.blkio_device_write_iops),
+        devices=tuple(_device(device) for device in asked.devices or ()),
+        device_cgroup_rules=tuple(asked.device_cgroup_rules or ()),
         cap_add=tuple(asked.cap_add or ()),
         cap_drop=tuple(asked.cap_drop or ()),
         readonly_rootfs=bool(asked.readonly_rootfs),
-        no_new_privileges=no_new_privileges,
-        seccomp_unconfined=seccomp_unconfined,
+        security_opt=tuple(asked.security_opt or ()),
+        no_new_privileges=options.no_new_privileges,
+        seccomp_profile=options.seccomp_profile,
+        apparmor_profile=options.apparmor_profile,
+        writable_cgroups=bool(asked.privileged) if options.writable_cgroups is None else options.writable_cgroups,
+        masked_paths=() if options.unmasked else _optional(asked.masked_paths),
+        readonly_paths=() if options.unmasked else _optional(asked.readonly_paths),
         tmpfs=asked.tmpfs or {},
         shm_size_bytes=asked.shm_size or 64 << 20,
         ulimits=tuple(Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in asked.ulimits or ()),
         sysctls=asked.sysctls or {},
-        extra_hosts=tuple(asked.extra_hosts or ()),
-        dns=tuple(asked.dns or ()),
+        extra_hosts=tuple(_extra_host(entry) for entry in asked.extra_hosts or ()),
+        dns=tuple(_name_server(address) for address in asked.dns or ()),
         dns_search=tuple(asked.dns_search or ()),
         dns_options=tuple(asked.dns_options or ()),
         group_add=tuple(asked.group_add or ()),
         log_driver=log_driver,
+        log_options=log.config or {},
         log_max_bytes=log_max_bytes,
         log_max_files=log_max_files,
     )
 
 
+def _check_environment(env: list[str]) -> None:
+    for entry in env:
+        if not entry.partition("=")[0]:
+            raise errors.InvalidArgument(f"invalid environment variable: {entry}")
+
+
+def _optional(paths: list[str] | None) -> tuple[str, ...] | None:
+    return None if paths is None else tuple(paths)
+
+
+def _refuse_impossible(asked: wire.HostConfig) -> None:
+    """Refuse what no engine on Linux can do, and what belongs to parts that this engine has not got.
+
+    Fields for Windows that Docker takes no notice of on Linux are no matter.
+    """
+    if asked.isolation and asked.isolation.lower() != "default":
+        raise errors.InvalidArgument(f"invalid isolation ({asked.isolation}): linux only supports 'default'")
+    if asked.runtime and asked.runtime not in RUNTIMES:
+        raise errors.InvalidArgument(f"unknown or invalid runtime name: {asked.runtime}")
+    if "" in (asked.annotations or {}):
+        raise errors.InvalidArgument("invalid Annotations: the empty string is not permitted as an annotation key")
+    if asked.storage_opt:
+        name = next(iter(asked.storage_opt))
+        raise errors.InvalidArgument(
+            f"--storage-opt is supported only for overlay over xfs with 'pquota' mount option: '{name}'"
+        )
+    if asked.device_requests:
+        wanted = [word for request in asked.device_requests for word in _words_of(request.get("Capabilities"))]
+        driver = str(asked.device_requests[0].get("Driver") or "")
+        raise errors.InvalidArgument(
+            f'could not select device driver "{driver}" with capabilities: [[{" ".join(wanted)}]]'
+        )
+    for entry in asked.volumes_from or ():
+        mounts.volumes_from(entry)
+
+
+def _words_of(capabilities: object) -> list[str]:
+    lists = capabilities if isinstance(capabilities, list) else []
+    return [str(word) for words in lists if isinstance(words, list) for word in words]
+
+
+def _device(asked: wire.DeviceMapping) -> Device:
+    if not asked.path_on_host.startswith("/"):
+        raise errors.InvalidArgument(
+            f'error gathering device information while adding custom device "{asked.path_on_host}": no such file or '
+            f"directory"
+        )
+    permissions = asked.cgroup_permissions or "rwm"
+    if set(permissions) - set("rwm"):
+        raise errors.InvalidArgument(f"invalid device permissions '{permissions}': of r, w and m are wanted")
+    return Device(
+        path_on_host=asked.path_on_host,
+        path_in_container=asked.path_in_container or asked.path_on_host,
+        permissions=permissions,
+    )
+
+
+def _extra_host(entry: str) -> str:
+    """Check ``NAME:ADDRESS``, which may have an equals sign in the middle."""
+    separator = "=" if "=" in entry else ":"
+    name, given, address = entry.partition(separator)
+    if not given or not name:
+        raise errors.InvalidArgument(f'bad format for add-host: "{entry}"')
+    bare = address.removeprefix("[").removesuffix("]") if address.startswith("[") else address
+    if bare != HOST_GATEWAY and not _is_address(bare):
+        raise errors.InvalidArgument(f'invalid IP address in add-host: "{address}"')
+    return f"{name}:{bare}"
+
+
+def _name_server(address: str) -> str:
+    if not _is_address(address):
+        raise errors.InvalidArgument(f"{address} is not an ip address")
+    return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _refuse_unsupported(given: dict[str, object]) -> None:
     """Refuse every field that asks for something and that nothing here reads."""
     for name, value in given.items():
-        if name in _SUPPORTED or name in _NOTES or not value or value in _DEFAULTS.get(name, ()):
+        if name in _SUPPORTED or not value:
             continue
         text = msgspec.json.encode(value).decode()
         raise errors.Unsupported(f"HostConfig.{name} is not supported by this engine: '{text}'")
@@ -212,46 +312,6 @@ def endpoints(body: wire.CreateRequest, mode: str) -> dict[str, EndpointConfig]:
             )
         found[mode] = replace(own, mac_address=mac)
     return found
-
-
-def _security(options: list[str]) -> tuple[bool, bool]:
-    """Return whether new privileges are forbidden, and whether seccomp is off."""
-    no_new_privileges = seccomp_unconfined = False
-    for option in options:
-        name, _, value = option.replace(":", "=", 1).partition("=")
-        if name == "no-new-privileges" and value in ("", "true", "false"):
-            no_new_privileges = value != "false"
-        elif (name, value) == ("seccomp", "unconfined"):
-            seccomp_unconfined = True
-        elif (name, value) not in (("seccomp", "builtin"), ("apparmor", "unconfined"), ("label", "disable")):
-            raise errors.Unsupported(f"the security option is not supported by this engine: '{option}'")
-    return no_new_privileges, seccomp_unconfined
-
-
-def _log_config(asked: wire.LogConfig) -> tuple[LogDriver, int, int]:
-    """Return the driver, the size of a log file (0: the engine's own) and how many there may be."""
-    options = dict(asked.config or {})
-    if asked.type not in ("", "json-file", "none"):
-        raise errors.Unsupported(f"the log driver is not supported by this engine: '{asked.type}'")
-    size = _size(options.pop("max-size", "0"), "max-size")
-    files = options.pop("max-file", "1")
-    if options:
-        raise errors.Unsupported(f"the log option is not supported by this engine: '{next(iter(options))}'")
-    if not files.isdigit() or int(files) < 1:
-        raise errors.InvalidArgument(f"invalid value '{files}' for max-file: a whole number from 1 is wanted")
-    if int(files) > 1 and not size:
-        raise errors.InvalidArgument("max-file needs max-size")
-    return "none" if asked.type == "none" else "json-file", size, int(files)
-
-
-def _size(text: str, what: str) -> int:
-    """Read a size such as ``10m``: a number and one of b, k, m, g, 1024 apart."""
-    lowered = text.strip().lower()
-    digits = lowered.rstrip("bkmg")
-    unit = lowered[len(digits) :].removesuffix("b") if len(lowered) - len(digits) > 1 else lowered[len(digits) :]
-    if not digits.isdigit() or unit not in _SIZE_UNITS:
-        raise errors.InvalidArgument(f"invalid value '{text}' for {what}: a size such as 10m is wanted")
-    return int(digits) * _SIZE_UNITS[unit]
 
 
 def _throttles(devices: list[wire.ThrottleDevice] | None) -> tuple[ThrottleDevice, ...]:

@@ -3,33 +3,20 @@
 Source: Docker Engine API v1.47, ``ContainerInspectResponse``, ``ContainerSummary``, ``HostConfig``.
 """
 
+import posixpath
 import time
 from typing import TYPE_CHECKING
 
-from nbcontainers.api import placement
+from nbcontainers.api import mounts, placement
 from nbcontainers.api.times import age, rfc3339
 from nbcontainers.engine.model import RUNNING, Container, HostConfig, MountPoint, ThrottleDevice
 from nbcontainers.engine.sizes import Sizes
+from nbcontainers.runtime.defaults import MASKED_PATHS, READONLY_PATHS
 
 if TYPE_CHECKING:
     from nbcontainers.engine.engine import Engine
 
 Json = dict[str, object]
-
-MASKED_PATHS = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) -> Json:
@@ -52,12 +39,12 @@ def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) 
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": container.host_config.apparmor_profile,
         "ExecIDs": engine.execs.ids(container) or None,
         "HostConfig": host_config(container),
         "GraphDriver": {"Name": "overlay2", "Data": None},
         **_sizes(sizes),
-        "Mounts": [mount_point(mount) for mount in container.mounts],
+        "Mounts": mount_points(container),
         "Config": config(container),
         "NetworkSettings": placement.network_settings(container),
     }
@@ -115,11 +102,11 @@ def config(container: Container) -> Json:
 def host_config(container: Container) -> Json:
     """Return what a container may use of this machine."""
     asked = container.host_config
-    log_options = {"max-size": str(asked.log_max_bytes), "max-file": str(asked.log_max_files)}
-    return {
-        "Binds": [_bind(mount) for mount in container.mounts if mount.kind != "tmpfs"] or None,
+    namespaces = asked.namespaces
+    result: Json = {
+        "Binds": [mount.text for mount in asked.mounts if mount.text] or None,
         "ContainerIDFile": "",
-        "LogConfig": {"Type": asked.log_driver, "Config": log_options if asked.log_max_bytes else {}},
+        "LogConfig": {"Type": asked.log_driver, "Config": asked.log_options},
         "NetworkMode": asked.network_mode,
         "PortBindings": placement.port_bindings(asked),
         "RestartPolicy": {
@@ -127,37 +114,50 @@ def host_config(container: Container) -> Json:
             "MaximumRetryCount": asked.restart_policy.maximum_retries,
         },
         "AutoRemove": asked.auto_remove,
-        "VolumeDriver": "",
-        "VolumesFrom": None,
-        "ConsoleSize": [0, 0],
+        "VolumeDriver": asked.volume_driver,
+        "VolumesFrom": asked.volumes_from or None,
+        "ConsoleSize": asked.console_size,
         "CapAdd": asked.cap_add or None,
         "CapDrop": asked.cap_drop or None,
-        "CgroupnsMode": "private",
+        "CgroupnsMode": namespaces.cgroup,
         "Dns": asked.dns,
         "DnsOptions": asked.dns_options,
         "DnsSearch": asked.dns_search,
         "ExtraHosts": asked.extra_hosts or None,
         "GroupAdd": asked.group_add or None,
-        "IpcMode": "private",
+        "IpcMode": namespaces.ipc,
         "Cgroup": "",
         "Links": placement.links(container),
         "OomScoreAdj": asked.oom_score_adj,
-        "PidMode": "",
-        "Privileged": False,
+        "PidMode": namespaces.pid,
+        "Privileged": asked.privileged,
         "PublishAllPorts": asked.publish_all_ports,
         "ReadonlyRootfs": asked.readonly_rootfs,
-        "SecurityOpt": _security_options(asked),
-        "Tmpfs": asked.tmpfs or None,
-        "UTSMode": "",
-        "UsernsMode": "",
+        "SecurityOpt": asked.security_opt or None,
+        "UTSMode": namespaces.uts,
+        "UsernsMode": namespaces.user,
         "ShmSize": asked.shm_size_bytes,
-        "Sysctls": asked.sysctls or None,
-        "Runtime": "nbcontainers",
-        "Isolation": "",
+        "Runtime": asked.runtime,
+        "Isolation": asked.isolation,
         **_limits(asked),
-        "MaskedPaths": MASKED_PATHS,
-        "ReadonlyPaths": READONLY_PATHS,
+        "MaskedPaths": _paths(asked, asked.masked_paths, MASKED_PATHS),
+        "ReadonlyPaths": _paths(asked, asked.readonly_paths, READONLY_PATHS),
     }
+    # What was not asked for does not stand here at all.
+    optional: Json = {
+        "Mounts": [mounts.shown(mount) for mount in asked.mounts if not mount.text],
+        "Tmpfs": asked.tmpfs,
+        "Sysctls": asked.sysctls,
+        "Annotations": asked.annotations,
+    }
+    result |= {name: value for name, value in optional.items() if value}
+    return result if asked.init is None else {**result, "Init": asked.init}
+
+
+def _paths(asked: HostConfig, given: tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...] | None:
+    if asked.privileged:
+        return None
+    return default if given is None else given
 
 
 def _limits(asked: HostConfig) -> Json:
@@ -165,25 +165,32 @@ def _limits(asked: HostConfig) -> Json:
         "CpuShares": asked.cpu_shares,
         "Memory": asked.memory_bytes,
         "NanoCpus": asked.nano_cpus,
-        "CgroupParent": "",
+        "CgroupParent": asked.cgroup_parent,
         "BlkioWeight": asked.blkio_weight,
-        "BlkioWeightDevice": [],
+        "BlkioWeightDevice": [{"Path": one.path, "Weight": one.weight} for one in asked.blkio_weight_devices],
         "BlkioDeviceReadBps": _throttles(asked.blkio_read_bps),
         "BlkioDeviceWriteBps": _throttles(asked.blkio_write_bps),
         "BlkioDeviceReadIOps": _throttles(asked.blkio_read_iops),
         "BlkioDeviceWriteIOps": _throttles(asked.blkio_write_iops),
         "CpuPeriod": asked.cpu_period_usec,
         "CpuQuota": asked.cpu_quota_usec,
-        "CpuRealtimePeriod": 0,
-        "CpuRealtimeRuntime": 0,
+        "CpuRealtimePeriod": asked.cpu_realtime_period_usec,
+        "CpuRealtimeRuntime": asked.cpu_realtime_runtime_usec,
         "CpusetCpus": asked.cpuset_cpus,
         "CpusetMems": asked.cpuset_mems,
-        "Devices": [],
-        "DeviceCgroupRules": None,
+        "Devices": [
+            {
+                "PathOnHost": device.path_on_host,
+                "PathInContainer": device.path_in_container,
+                "CgroupPermissions": device.permissions,
+            }
+            for device in asked.devices
+        ],
+        "DeviceCgroupRules": asked.device_cgroup_rules or None,
         "DeviceRequests": None,
         "MemoryReservation": asked.memory_reservation_bytes,
         "MemorySwap": asked.memory_swap_bytes,
-        "MemorySwappiness": None,
+        "MemorySwappiness": asked.memory_swappiness,
         "OomKillDisable": asked.oom_kill_disable,
         "PidsLimit": asked.pids_limit or None,
         "Ulimits": [{"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in asked.ulimits],
@@ -198,13 +205,10 @@ def _throttles(devices: tuple[ThrottleDevice, ...]) -> list[Json]:
     return [{"Path": device.path, "Rate": device.rate} for device in devices]
 
 
-def _security_options(asked: HostConfig) -> list[str] | None:
-    options = ["no-new-privileges"] if asked.no_new_privileges else []
-    return [*options, "seccomp=unconfined"] if asked.seccomp_unconfined else options or None
-
-
-def _bind(mount: MountPoint) -> str:
-    return f"{mount.name or mount.source}:{mount.destination}" + (":ro" if mount.read_only else "")
+def mount_points(container: Container) -> list[Json]:
+    """Return a container's mounts; those of ``Tmpfs`` are not among them."""
+    tmpfs = {posixpath.normpath(path) for path in container.host_config.tmpfs}
+    return [mount_point(mount) for mount in container.mounts if mount.destination not in tmpfs]
 
 
 def mount_point(mount: MountPoint) -> Json:
@@ -213,7 +217,7 @@ def mount_point(mount: MountPoint) -> Json:
         "Type": mount.kind,
         "Source": mount.source,
         "Destination": mount.destination,
-        "Mode": "ro" if mount.read_only else "",
+        "Mode": mount.mode,
         "RW": not mount.read_only,
         "Propagation": mount.propagation,
     }
@@ -240,7 +244,7 @@ def summary(container: Container, sizes: Sizes | None = None) -> Json:
         "Status": status_text(container, time.time_ns()),
         "HostConfig": {"NetworkMode": container.host_config.network_mode},
         "NetworkSettings": {"Networks": placement.networks(container)},
-        "Mounts": [mount_point(mount) for mount in container.mounts],
+        "Mounts": mount_points(container),
     }
 
 

@@ -1,24 +1,46 @@
 """Mounts as clients ask for them: Docker's short form (``Binds``) and its long form (``Mounts``).
 
-Source: Docker documentation, "Bind mounts" and "Volumes" § Options for --volume and --mount.
+Source: Docker documentation, "Bind mounts" and "Volumes" § Options for --volume and --mount; moby,
+daemon/volume/mounts/linux_parser.go.
 """
 
+import os
+import posixpath
 import re
 from typing import Literal
 
 from nbcontainers import errors
 from nbcontainers.api.wire import requests as wire
-from nbcontainers.engine.model import BindMount
+from nbcontainers.engine.model import BindMount, MountKind
 
 PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
-# Words without an effect on Linux (cached …) or on a machine without SELinux (z, Z), as in Docker.
-_WITHOUT_EFFECT = frozenset(("rw", "z", "Z", "cached", "delegated", "consistent", "default"))
+# Of each kind one word at most; labels and consistency have no effect without SELinux, and on Linux.
+_WORDS = (
+    frozenset(("ro", "rw")),
+    frozenset(("z", "Z")),
+    PROPAGATIONS,
+    frozenset(("nocopy",)),
+    frozenset(("cached", "delegated", "consistent", "default")),
+)
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_TMPFS_WORDS = ("exec", "noexec")
+_KINDS: dict[str, MountKind] = {"bind": "bind", "volume": "volume", "tmpfs": "tmpfs", "image": "image"}
 
 
-def of_request(binds: list[str], mounts: list[wire.Mount]) -> tuple[BindMount, ...]:
+def of_request(binds: list[str], mounts: list[wire.Mount], volume_driver: str = "") -> tuple[BindMount, ...]:
     """Return all mounts asked for, in both forms."""
-    return (*(short(bind) for bind in binds), *(_long(mount) for mount in mounts))
+    check_driver(volume_driver)
+    return (*(short(bind) for bind in binds), *(long(mount) for mount in mounts))
+
+
+def check_driver(name: str) -> None:
+    """Refuse volume drivers other than the one there is.
+
+    Raises:
+        errors.NotFound: It is another one.
+    """
+    if name not in ("", "local"):
+        raise errors.NotFound(f'error looking up volume plugin {name}: plugin "{name}" not found')
 
 
 def short(bind: str) -> BindMount:
@@ -27,22 +49,32 @@ def short(bind: str) -> BindMount:
     Raises:
         errors.InvalidArgument: It is not of this form.
     """
-    source, separator, rest = bind.partition(":")
-    destination, _, words = rest.partition(":")
-    if not separator or not source or not destination.startswith("/") or ":" in words:
+    first, *rest = bind.split(":")
+    if not first or len(rest) > 2 or (len(rest) == 1 and _is_mode(rest[0])):
         raise errors.InvalidArgument(f"invalid volume specification: '{bind}': SOURCE:/DESTINATION[:OPTIONS] is wanted")
+    source, destination, mode = ("", first, "") if not rest else (first, rest[0], rest[1] if rest[1:] else "")
+    if not _is_mode(mode):
+        raise errors.InvalidArgument(f"invalid mode: {mode}")
+    if not destination.startswith("/"):
+        kind = "bind" if source.startswith("/") else "volume"
+        raise errors.InvalidArgument(
+            f"invalid volume specification: '{bind}': invalid mount config for type \"{kind}\": invalid mount path: "
+            f"'{destination}' mount path must be absolute"
+        )
     kind = _kind_of_source(source)
-    options = [word for word in words.split(",") if word]
-    propagation, known = "rprivate", set(_WITHOUT_EFFECT) | {"ro", "nocopy"}
-    for word in options:
-        if word in PROPAGATIONS and kind == "bind":
-            propagation = word
-        elif word not in known:
-            raise errors.InvalidArgument(f"invalid mode '{word}' in the volume specification '{bind}'")
+    options = [word for word in mode.split(",") if word]
+    propagation = next((word for word in options if word in PROPAGATIONS), "")
+    if propagation and kind == "volume":
+        raise errors.InvalidArgument(
+            f"invalid volume specification: '{bind}': invalid mount config for type \"volume\": field BindOptions must "
+            f"not be specified"
+        )
     return BindMount(
         kind=kind,
         source=source,
         destination=destination,
+        text=bind,
+        mode=mode,
         read_only="ro" in options,
         propagation=propagation,
         copy_up="nocopy" not in options,
@@ -50,81 +82,182 @@ def short(bind: str) -> BindMount:
     )
 
 
+def _is_mode(text: str) -> bool:
+    words = text.split(",") if text else []
+    known = frozenset().union(*_WORDS)
+    return all(word in known for word in words) and all(sum(word in kind for word in words) <= 1 for kind in _WORDS)
+
+
+def volumes_from(entry: str) -> tuple[str, bool]:
+    """Read ``CONTAINER[:ro|:rw]``; returns the container, and whether its mounts are to be read-only here.
+
+    Raises:
+        errors.InvalidArgument: It is not of this form.
+    """
+    name, _, mode = entry.partition(":")
+    if not entry:
+        raise errors.InvalidArgument("volumes-from specification cannot be an empty string")
+    if not _is_mode(mode) or any(word in PROPAGATIONS or word == "nocopy" for word in mode.split(",")):
+        raise errors.InvalidArgument(f"invalid mode: {mode}")
+    return name, "ro" in mode.split(",")
+
+
 def _kind_of_source(source: str) -> Literal["bind", "volume"]:
     if source.startswith("/"):
         return "bind"
-    if not _VOLUME_NAME.fullmatch(source):
+    if source and not _VOLUME_NAME.fullmatch(source):
         raise errors.InvalidArgument(
-            f"invalid volume name '{source}': only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed; "
-            f"for a directory of this machine give its absolute path"
+            f'create {source}: "{source}" includes invalid characters for a local volume name, only '
+            f'"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
         )
     return "volume"
 
 
-def _long(mount: wire.Mount) -> BindMount:
+def long(mount: wire.Mount) -> BindMount:
     """Check one entry of ``Mounts``.
 
     Raises:
         errors.InvalidArgument: Its fields do not fit its type.
         errors.Unsupported: It asks for something this engine does not do.
     """
-    _refuse_unsupported(mount)
-    if mount.type == "bind":
-        if not mount.source.startswith("/"):
-            raise errors.InvalidArgument(
-                f"invalid mount config for type \"bind\": invalid mount path: '{mount.source}' "
-                f"mount path must be absolute"
-            )
-        propagation = (mount.bind_options and mount.bind_options.propagation) or "rprivate"
-        if propagation not in PROPAGATIONS:
-            raise errors.InvalidArgument(f"invalid propagation mode: '{propagation}'")
-        return BindMount(
-            kind="bind",
-            source=mount.source,
-            destination=mount.target,
-            read_only=mount.read_only,
-            propagation=propagation,
-            make_source=mount.bind_options is not None and mount.bind_options.create_mountpoint,
-        )
+    if problem := _problem(mount):
+        raise errors.InvalidArgument(f'invalid mount config for type "{mount.type}": {problem}')
+    bind = mount.bind_options or wire.BindOptions()
+    volume = mount.volume_options or wire.VolumeOptions()
+    tmpfs = mount.tmpfs_options or wire.TmpfsOptions()
+    driver = volume.driver_config or wire.DriverConfig()
+    check_driver(driver.name)
     if mount.type == "volume":
-        if mount.source:
-            _kind_of_source(mount.source)
-        no_copy = mount.volume_options is not None and mount.volume_options.no_copy
-        return BindMount(
-            kind="volume",
-            source=mount.source,
-            destination=mount.target,
-            read_only=mount.read_only,
-            copy_up=not no_copy,
+        _kind_of_source(mount.source)
+    if mount.type == "bind" and not bind.create_mountpoint and not os.path.exists(mount.source):
+        raise errors.InvalidArgument(
+            f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
         )
-    if mount.source:
-        raise errors.InvalidArgument('invalid mount config for type "tmpfs": field Source must not be specified')
     return BindMount(
-        kind="tmpfs", source="", destination=mount.target, read_only=mount.read_only, options=_tmpfs_options(mount)
+        kind=_KINDS[mount.type],
+        source=posixpath.normpath(mount.source) if mount.type == "bind" else mount.source,
+        destination=mount.target,
+        read_only=mount.read_only,
+        propagation=bind.propagation,
+        recursive=not bind.non_recursive,
+        read_only_below=not bind.read_only_non_recursive,
+        force_read_only_below=bind.read_only_force_recursive,
+        copy_up=not volume.no_copy,
+        make_source=bind.create_mountpoint,
+        labels=volume.labels or {},
+        driver=driver.name,
+        driver_opts=driver.options or {},
+        subpath=volume.subpath or (mount.image_options.subpath if mount.image_options else ""),
+        size_bytes=tmpfs.size_bytes,
+        file_mode=tmpfs.mode,
+        options=",".join("=".join(option) for option in tmpfs.options or ()),
     )
 
 
-def _tmpfs_options(mount: wire.Mount) -> str:
-    asked = mount.tmpfs_options or wire.TmpfsOptions()
-    options = [f"size={asked.size_bytes}"] if asked.size_bytes else []
-    options += [f"mode={asked.mode:o}"] if asked.mode else []
-    options += ["=".join(option) for option in asked.options or ()]
-    return ",".join(options)
+def _problem(mount: wire.Mount) -> str:
+    """Say what is wrong with an entry, in Docker's words."""
+    for name, options, kind in (
+        ("BindOptions", mount.bind_options, "bind"),
+        ("VolumeOptions", mount.volume_options, "volume"),
+        ("ImageOptions", mount.image_options, "image"),
+        ("TmpfsOptions", mount.tmpfs_options, "tmpfs"),
+        ("ClusterOptions", mount.cluster_options, "cluster"),
+    ):
+        if options is not None and mount.type != kind:
+            return f"field {name} must not be specified"
+    if not mount.target:
+        return "field Target must not be empty"
+    if posixpath.normpath(mount.target) in ("/", "//"):
+        return "invalid specification: destination can't be '/'"
+    if not mount.target.startswith("/"):
+        return f"invalid mount path: '{mount.target}' mount path must be absolute"
+    if mount.type not in _KINDS:
+        return "mount type unknown"
+    return _PROBLEMS[_KINDS[mount.type]](mount)
 
 
-def _refuse_unsupported(mount: wire.Mount) -> None:
-    bind, volume = mount.bind_options, mount.volume_options
-    refused = {
-        f"type '{mount.type}'": mount.type not in ("bind", "volume", "tmpfs"),
-        "NonRecursive": bind is not None and bind.non_recursive,
-        "ReadOnlyNonRecursive": bind is not None and bind.read_only_non_recursive,
-        "ReadOnlyForceRecursive": bind is not None and bind.read_only_force_recursive,
-        "Labels of a volume made by a mount": volume is not None and bool(volume.labels),
-        "DriverConfig": volume is not None and bool(volume.driver_config and any(volume.driver_config.values())),
-        "Subpath": volume is not None and bool(volume.subpath),
-        "ImageOptions": bool(mount.image_options),
-        "ClusterOptions": bool(mount.cluster_options),
+def _problem_of_bind(mount: wire.Mount) -> str:
+    options = mount.bind_options or wire.BindOptions()
+    if not mount.source:
+        return "field Source must not be empty"
+    if options.propagation and options.propagation not in PROPAGATIONS:
+        return f"invalid propagation mode: {options.propagation}"
+    if not mount.source.startswith("/"):
+        return f"invalid mount path: '{mount.source}' mount path must be absolute"
+    if options.read_only_non_recursive and options.read_only_force_recursive:
+        return "mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive"
+    return ""
+
+
+def _problem_of_volume(mount: wire.Mount) -> str:
+    subpath = mount.volume_options.subpath if mount.volume_options else ""
+    if subpath and not mount.source:
+        return "must not set Subpath when using anonymous volumes"
+    return "" if _is_local(subpath) else "subpath must be a relative path within the volume"
+
+
+def _problem_of_image(mount: wire.Mount) -> str:
+    if not mount.source:
+        return "field Source must not be empty"
+    subpath = mount.image_options.subpath if mount.image_options else ""
+    return "" if _is_local(subpath) else "subpath must be a relative path within the volume"
+
+
+def _problem_of_tmpfs(mount: wire.Mount) -> str:
+    if mount.source:
+        return "field Source must not be specified"
+    options = mount.tmpfs_options or wire.TmpfsOptions()
+    for option in options.options or ():
+        if not 1 <= len(option) <= 2:
+            return "invalid option array length"
+        if option[0] not in _TMPFS_WORDS:
+            return f"invalid option: {option[0]}"
+    if options.size_bytes < 0:
+        return f"invalid size '{options.size_bytes}': a number of bytes is wanted"
+    return ""
+
+
+_PROBLEMS = {
+    "bind": _problem_of_bind,
+    "volume": _problem_of_volume,
+    "image": _problem_of_image,
+    "tmpfs": _problem_of_tmpfs,
+}
+
+
+def _is_local(path: str) -> bool:
+    """Say whether a path stays within the directory that it is relative to; an empty one is none."""
+    return not path.startswith("/") and not posixpath.normpath(path or ".").startswith("..")
+
+
+def shown(mount: BindMount) -> dict[str, object]:
+    """Return an entry of ``Mounts`` as it was given, for who inspects the container."""
+    result: dict[str, object] = {"Type": mount.kind, "Source": mount.source, "Target": mount.destination}
+    result["ReadOnly"] = mount.read_only
+    given: dict[str, dict[str, object]] = {
+        "BindOptions": {
+            "Propagation": mount.propagation,
+            "NonRecursive": not mount.recursive,
+            "CreateMountpoint": mount.make_source,
+            "ReadOnlyNonRecursive": not mount.read_only_below,
+            "ReadOnlyForceRecursive": mount.force_read_only_below,
+        },
+        "VolumeOptions": {
+            "NoCopy": not mount.copy_up,
+            "Labels": mount.labels,
+            "Subpath": mount.subpath if mount.kind == "volume" else "",
+            "DriverConfig": _without_nothing({"Name": mount.driver, "Options": mount.driver_opts}),
+        },
+        "ImageOptions": {"Subpath": mount.subpath if mount.kind == "image" else ""},
+        "TmpfsOptions": {
+            "SizeBytes": mount.size_bytes,
+            "Mode": mount.file_mode,
+            "Options": [option.split("=", 1) for option in mount.options.split(",") if option],
+        },
     }
-    for what, asked in refused.items():
-        if asked:
-            raise errors.Unsupported(f"the mount at '{mount.target}' is not supported by this engine: {what}")
+    options = {name: _without_nothing(values) for name, values in given.items()}
+    return _without_nothing({**result, **options})
+
+
+def _without_nothing(values: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value}

@@ -11,6 +11,7 @@ from aiohttp import web
 from nbcontainers import __version__
 from nbcontainers.api import responses, times
 from nbcontainers.api.calls import Call
+from nbcontainers.api.creation import RUNTIMES
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.doctor import swap_limit
 from nbcontainers.linux import cgroups
@@ -20,7 +21,7 @@ _PLUGINS = {
     "Volume": ["local"],
     "Network": ["bridge", "host", "null"],
     "Authorization": None,
-    "Log": ["json-file", "none"],
+    "Log": ["json-file", "local", "none"],
 }
 _NO_SWARM = {
     "NodeID": "",
@@ -122,7 +123,7 @@ def _machine() -> dict[str, object]:
         "Labels": [],
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
-        "Runtimes": {"nbcontainers": {"path": "nbcontainers"}},
+        "Runtimes": {name: {"path": "nbcontainers"} for name in RUNTIMES},
         "DefaultRuntime": "nbcontainers",
         "Swarm": _NO_SWARM,
         "LiveRestoreEnabled": True,

@@ -10,15 +10,23 @@ import os
 import posixpath
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine import health, restarts
+from nbcontainers.engine import devices, health, restarts, sharing, sysctls
 from nbcontainers.engine.model import BindMount, Container, ContainerConfig, HostConfig, MountPoint
 from nbcontainers.engine.names import new_id
-from nbcontainers.engine.specification import Specification, capability_set, signal_number
+from nbcontainers.engine.specification import (
+    HOST_NAME_BYTES,
+    UNCONFINED,
+    Specification,
+    capability_set,
+    effective_capabilities,
+    signal_number,
+)
 from nbcontainers.images import Image, Snapshots
+from nbcontainers.linux import seccomp_profile
 from nbcontainers.linux.mounts import openat2
 from nbcontainers.runtime.rootfs import open_rootfs
 from nbcontainers.volumes import Volume, Volumes
@@ -41,12 +49,12 @@ def plan(name: str, image: Image, config: ContainerConfig, host_config: HostConf
         raise errors.InvalidArgument(
             f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
         )
-    capability_set(host_config.cap_add, host_config.cap_drop)
+    if len(config.hostname) > HOST_NAME_BYTES:
+        raise errors.InvalidArgument(f'hostname "{config.hostname}" is too long (maximum {HOST_NAME_BYTES} bytes)')
+    _check(host_config)
     restarts.check(host_config.restart_policy, auto_remove=host_config.auto_remove)
     if config.healthcheck is not None:
         health.check(config.healthcheck)
-    if host_config.memory_bytes and not host_config.memory_swap_bytes:
-        host_config = replace(host_config, memory_swap_bytes=2 * host_config.memory_bytes)  # as Docker, visibly
     return Container(
         id=container_id,
         name=name,
@@ -57,6 +65,29 @@ def plan(name: str, image: Image, config: ContainerConfig, host_config: HostConf
         path=words[0],
         args=tuple(words[1:]),
     )
+
+
+def _check(host_config: HostConfig) -> None:
+    """Refuse what could not be carried out, beside limits.
+
+    Raises:
+        errors.InvalidArgument: With the value and what would be right.
+    """
+    capability_set(host_config.cap_add, host_config.cap_drop)
+    if host_config.seccomp_profile not in ("", UNCONFINED):
+        seccomp_profile.compile_text(host_config.seccomp_profile, frozenset(effective_capabilities(host_config)))
+    devices.check(host_config)
+    sysctls.check(host_config)
+    if ".." in host_config.cgroup_parent.split("/"):
+        raise errors.InvalidArgument(f"invalid cgroup parent '{host_config.cgroup_parent}': a path without '..'")
+
+
+def share(config: ContainerConfig, host_config: HostConfig, find: Callable[[str], Container]) -> ContainerConfig:
+    """Return the configuration of a container that has its network from another one, and so its host name."""
+    if donor := sharing.donor_of(host_config.network_mode):
+        named = find(donor).config
+        return replace(config, hostname=named.hostname, domainname=named.domainname)
+    return config
 
 
 def _merge(image: Image, config: ContainerConfig, host_config: HostConfig, container_id: str) -> ContainerConfig:
@@ -94,13 +125,6 @@ def _merge_environment(of_image: list[str], of_user: tuple[str, ...]) -> tuple[s
     return (*of_user, *(entry for entry in of_image if entry.partition("=")[0] not in named))
 
 
-def warnings(host_config: HostConfig, *, swap_limit: bool) -> list[str]:
-    """Say what will not be quite as asked for."""
-    if host_config.memory_bytes and not swap_limit:
-        return ["your kernel does not support swap limit capabilities, memory limited without swap"]
-    return []
-
-
 @contextlib.contextmanager
 def undone_on_error(specification: Specification, container: Container) -> Iterator[None]:
     """Take back what ``make`` made when something goes wrong."""
@@ -113,9 +137,22 @@ def undone_on_error(specification: Specification, container: Container) -> Itera
 
 
 def make(
-    specification: Specification, snapshots: Snapshots, volumes: Volumes, image: Image, container: Container
+    specification: Specification,
+    snapshots: Snapshots,
+    volumes: Volumes,
+    image: Image,
+    container: Container,
+    donors: list[Container],
 ) -> None:
     """Make the container's directory, its root file system and its volumes.
+
+    Args:
+        specification: Knows where its things lie.
+        snapshots: Gives its root file system.
+        volumes: Gives its volumes.
+        image: What it is made from.
+        container: What was planned.
+        donors: The containers that it names in VolumesFrom, in that order.
 
     Raises:
         errors.InvalidArgument: A bind source does not exist, or two mounts have one destination.
@@ -124,7 +161,7 @@ def make(
     try:
         specification.make_directory(container.id)
         snapshots.prepare(container.id, image.snapshot)
-        container.mounts = tuple(_resolve_mounts(container, volumes))
+        container.mounts = tuple(_resolve_mounts(container, volumes, donors))
         _fill_new_volumes(container, snapshots, volumes)
     except OSError as error:
         raise errors.Unavailable(
@@ -134,19 +171,38 @@ def make(
         ) from error
 
 
-def _resolve_mounts(container: Container, volumes: Volumes) -> Iterator[MountPoint]:
-    """Turn what was asked for into mounts; image volumes that nothing covers get a volume of their own."""
+def _resolve_mounts(container: Container, volumes: Volumes, donors: list[Container]) -> Iterator[MountPoint]:
+    """Turn what was asked for into mounts.
+
+    At one destination, what the user names for it goes before what comes from another container, where a later one
+    goes before an earlier one; a volume of the image goes behind all.
+    """
     asked = list(container.host_config.mounts)
-    taken = {_clean(mount.destination) for mount in asked} | {_clean(path) for path in container.host_config.tmpfs}
-    if len(taken) < len(asked) + len(container.host_config.tmpfs):
-        raise errors.InvalidArgument("duplicate mount point: two mounts have the same destination")
+    taken: set[str] = set()
+    for path in (*(mount.destination for mount in asked), *container.host_config.tmpfs):
+        if _clean(path) in taken:
+            raise errors.InvalidArgument(f"Duplicate mount point: {path}")
+        taken.add(_clean(path))
+    inherited: dict[str, MountPoint] = {}
+    for donor, entry in zip(donors, container.host_config.volumes_from, strict=True):
+        inherited |= {mount.destination: mount for mount in _inherit(donor, entry)}
+    yield from (mount for path, mount in inherited.items() if path not in taken)
+    taken |= set(inherited)
     for path in container.config.volumes:
         if _clean(path) not in taken:
             asked.append(BindMount(kind="volume", source="", destination=path))
     for mount in asked:
-        yield _resolve_mount(container, mount, volumes)
+        yield _resolve_mount(mount, volumes)
     for path, options in container.host_config.tmpfs.items():
         yield MountPoint(kind="tmpfs", name="", source="", destination=_clean(path), read_only=False, options=options)
+
+
+def _inherit(donor: Container, entry: str) -> Iterator[MountPoint]:
+    """Yield the binds and volumes of another container, for one that names it in VolumesFrom."""
+    read_only = "ro" in entry.partition(":")[2].split(",")
+    for mount in donor.mounts:
+        if mount.destination not in {_clean(path) for path in donor.host_config.tmpfs}:
+            yield replace(mount, read_only=mount.read_only or read_only, copy_up=False, mode="")
 
 
 def _clean(path: str) -> str:
@@ -164,30 +220,41 @@ def _clean(path: str) -> str:
     return clean
 
 
-def _resolve_mount(container: Container, mount: BindMount, volumes: Volumes) -> MountPoint:
+def _resolve_mount(mount: BindMount, volumes: Volumes) -> MountPoint:
     destination = _clean(mount.destination)
+    name = source = ""
     if mount.kind == "bind":
         if not os.path.exists(mount.source) and not mount.make_source:
             raise errors.InvalidArgument(
                 f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
             )
-        name, source = "", os.path.realpath(mount.source)
+        source = os.path.realpath(mount.source)
         _make_source(source)
     elif mount.kind == "volume":
-        volume = _volume(volumes, mount.source)
+        volume = _volume(volumes, mount)
         name, source = volume.name, str(volume.mountpoint)
-    else:
-        name = source = ""
+    elif mount.kind == "image":
+        raise errors.Unsupported(f"mounts of type image are not supported by this engine: '{mount.source}'")
     return MountPoint(
         kind=mount.kind,
         name=name,
         source=source,
         destination=destination,
         read_only=mount.read_only,
-        propagation=mount.propagation if mount.kind == "bind" else "",
-        copy_up=mount.copy_up and mount.kind == "volume",
-        options=mount.options,
+        mode=mount.mode or ("z" if mount.kind == "volume" and mount.source else ""),
+        propagation=(mount.propagation or "rprivate") if mount.kind == "bind" else "",
+        recursive=mount.recursive,
+        read_only_below=mount.read_only_below,
+        copy_up=mount.copy_up and mount.kind == "volume" and not mount.subpath,
+        subpath=mount.subpath,
+        options=_tmpfs_options(mount),
     )
+
+
+def _tmpfs_options(mount: BindMount) -> str:
+    options = [f"mode={mount.file_mode:o}"] if mount.file_mode else []
+    options += [f"size={mount.size_bytes}"] if mount.size_bytes else []
+    return ",".join([*options, mount.options] if mount.options else options)
 
 
 def _make_source(path: str) -> None:
@@ -205,12 +272,12 @@ def _make_source(path: str) -> None:
             ) from error
 
 
-def _volume(volumes: Volumes, name: str) -> Volume:
+def _volume(volumes: Volumes, mount: BindMount) -> Volume:
     """Return the volume of this name, made when it is not there; without a name a fresh anonymous one."""
-    if name:
+    if mount.source:
         with contextlib.suppress(errors.NoSuchVolume):
-            return volumes.get(name)
-    return volumes.create(name or None, labels={}, driver_opts={})
+            return volumes.get(mount.source)
+    return volumes.create(mount.source or None, labels=mount.labels, driver_opts=mount.driver_opts)
 
 
 def _fill_new_volumes(container: Container, snapshots: Snapshots, volumes: Volumes) -> None:

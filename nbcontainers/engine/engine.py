@@ -11,7 +11,7 @@ from typing import BinaryIO
 from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions
 from nbcontainers.build.running import Runner
-from nbcontainers.engine import creation, limits, recovery, update
+from nbcontainers.engine import creation, limits, recovery, sharing, update
 from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.control import Control
 from nbcontainers.engine.doctor import swap_limit
@@ -199,6 +199,9 @@ class Engine:
             errors.Conflict: The name is taken.
         """
         limits.check(host_config)
+        host_config = sharing.resolve(host_config, self.container)
+        config = creation.share(config, host_config, self.container)
+        donors = [self.container(entry.partition(":")[0]) for entry in host_config.volumes_from]
         name = check_name(name) if name else new_name(self.lifecycle.names)
         if holder := self.lifecycle.names.get(name):
             raise errors.Conflict(
@@ -206,11 +209,11 @@ class Engine:
                 f"remove or rename that container to be able to reuse that name"
             )
         image = self.images.get(config.image)
+        host_config, warnings = limits.adapt(host_config, swap_limit=self._swap_limit)
         container = creation.plan(name, image, config, host_config)
         container.networks = self.networking.plan(host_config, endpoints or {})
-        warnings = creation.warnings(host_config, swap_limit=self._swap_limit)
         with creation.undone_on_error(self.specification, container):
-            creation.make(self.specification, self.snapshots, self.volumes, image, container)
+            creation.make(self.specification, self.snapshots, self.volumes, image, container, donors)
             self._state.save(container)
         self.lifecycle.add(container)
         self._tell_new_volumes(container)
@@ -429,6 +432,7 @@ class Engine:
 def _remove_cgroups(parent: str) -> None:
     """Remove this engine's control group, and the one above it when no other engine has a group there."""
     driver = cgroups.detect()
+    recovery.sweep_cgroups(set(), parent)
     driver.open(parent).remove()
     above = parent.rpartition("/")[0]
     if not driver.children(above):

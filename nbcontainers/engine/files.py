@@ -30,11 +30,15 @@ def write(directory: Path, container: Container) -> dict[str, str]:
         What to mount where: path in the container → path on the host.
     """
     texts = {"hostname": f"{container.config.hostname}\n", **contents(container)}
-    paths = {name: f"{directory}/{name}" for name in texts}
     for name, text in texts.items():
-        with open(paths[name], "wb", 0) as file:
+        with open(f"{directory}/{name}", "wb", 0) as file:
             file.write(text.encode())
-    return {f"/etc/{name}": path for name, path in paths.items()}
+    return paths(directory)
+
+
+def paths(directory: Path) -> dict[str, str]:
+    """Return what to mount where: path in the container → path on the host."""
+    return {f"/etc/{name}": f"{directory}/{name}" for name in ("hostname", "hosts", "resolv.conf")}
 
 
 def contents(container: Container) -> dict[str, str]:

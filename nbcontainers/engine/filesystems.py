@@ -19,7 +19,8 @@ from collections.abc import AsyncIterator
 from nbcontainers import errors
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container, MountPoint
-from nbcontainers.engine.specification import Specification, mount_of
+from nbcontainers.engine.mounting import mount_of
+from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.threads import run_apart
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import mounts, namespaces

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from nbcontainers import errors
+from nbcontainers.engine import sharing
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerState
@@ -191,11 +192,17 @@ class Lifecycle:
         namespace_fd = await self._networking.attach(container)
         try:
             request = self._specification.request(container)
+            shared = sharing.open_all(container, self.containers, self._process_fd)
         except BaseException:
             if namespace_fd is not None:
                 os.close(namespace_fd)
             raise
-        return await self._launcher.prepare(request, network_namespace_fd=namespace_fd)
+        return await self._launcher.prepare(request, network_namespace_fd=namespace_fd, shared_fds=shared.values())
+
+    def _process_fd(self, container: Container | None) -> int | None:
+        """Return a new pidfd of a container's first process; None when it does not run."""
+        live = self._live.get(container.id) if container is not None else None
+        return None if live is None else os.dup(live.connection.pidfd)
 
     def anticipate(self, container: Container) -> None:
         """Prepare a new container in the expectation that its start comes next, as with ``docker run``.
@@ -209,6 +216,7 @@ class Lifecycle:
             or container.id not in self.containers
             or len(self._anticipated) >= MOST_ANTICIPATED
             or not self._launcher.has_prepared()
+            or sharing.wanted(container)
             or not self._networking.is_ready(container)
         ):
             return
@@ -271,7 +279,7 @@ class Lifecycle:
             container.change("stop")
             self._settle(container, "next-exit")
         self._save_quietly(container)
-        if isinstance(error, StartError) and container.host_config.auto_remove:
+        if isinstance(error, Exception) and container.host_config.auto_remove:
             self._settle(container, "next-exit")
             await self._remove(container)
 

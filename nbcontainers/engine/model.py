@@ -117,21 +117,84 @@ class ThrottleDevice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BindMount:
-    """One entry of Binds or Mounts: a host path or a volume, at an absolute path in the container.
+class WeightDevice:
+    """A share of one block device's time: its path on the host, and a weight from 10 to 1000."""
 
-    ``source`` is an absolute host path for ``bind``, a volume's name for ``volume`` (empty: anonymous), unused for
-    ``tmpfs``; ``options`` are extra mount options for ``tmpfs``. A host path that is missing is made, as a directory,
-    where ``make_source`` is set.
+    path: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device of the host, or a directory of them, in the container; ``permissions`` are of ``r``, ``w``, ``m``."""
+
+    path_on_host: str
+    path_in_container: str
+    permissions: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespaces:
+    """Which namespaces the container does not have for itself: ``host``, ``container:ID``, or empty and ``private``.
+
+    ``ipc`` can also be ``shareable``, so that others may share it, and ``none``, without a ``/dev/shm``.
     """
 
-    kind: Literal["bind", "volume", "tmpfs"]
+    pid: str = ""
+    ipc: str = "private"
+    uts: str = ""
+    cgroup: str = "private"
+    user: str = ""
+
+
+MountKind = Literal["bind", "volume", "tmpfs", "image"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindMount:
+    """One entry of Binds or Mounts: a host path, a volume or an image, at an absolute path in the container.
+
+    Args:
+        kind: What is mounted.
+        source: An absolute host path for ``bind``, a volume's name for ``volume`` (empty: anonymous), an image's for
+            ``image``; unused for ``tmpfs``.
+        destination: Where.
+        text: The entry as it was given, where it comes from Binds.
+        mode: The last part of that.
+        read_only: Nothing can be written there.
+        propagation: Of mounts that are made below it later; empty for the default, ``rprivate``.
+        recursive: What is mounted below a host path comes with it.
+        read_only_below: ``read_only`` holds for what is mounted below, too.
+        force_read_only_below: The client insists on that.
+        copy_up: An empty volume is filled with what the image has there.
+        make_source: A host path that is missing is made, as a directory.
+        labels: Of a volume that is made for it.
+        driver: The driver of such a volume.
+        driver_opts: Its options.
+        subpath: A path in the volume or image, to be mounted instead of the whole.
+        size_bytes: Of a tmpfs; 0 for the kernel's own limit.
+        file_mode: Of a tmpfs's root; 0 for 1777.
+        options: Other options of a tmpfs, separated by commas.
+    """
+
+    kind: MountKind
     source: str
     destination: str
+    text: str = ""
+    mode: str = ""
     read_only: bool = False
-    propagation: str = "rprivate"
+    propagation: str = ""
+    recursive: bool = True
+    read_only_below: bool = True
+    force_read_only_below: bool = False
     copy_up: bool = True
     make_source: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    driver: str = ""
+    driver_opts: dict[str, str] = field(default_factory=dict)
+    subpath: str = ""
+    size_bytes: int = 0
+    file_mode: int = 0
     options: str = ""
 
 
@@ -173,37 +236,61 @@ class PublishedPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
-    """What the container may use of this machine (Docker's ``HostConfig``). 0 or None: no limit."""
+    """What the container may use of this machine (Docker's ``HostConfig``). 0 or None: no limit, or the default.
+
+    ``security_opt`` and ``log_options`` are as they were given; what they mean stands beside them.
+    """
 
     mounts: tuple[BindMount, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    volume_driver: str = ""
     network_mode: str = "bridge"
     links: tuple[str, ...] = ()
     port_bindings: tuple[PortBinding, ...] = ()
     publish_all_ports: bool = False
+    namespaces: Namespaces = field(default_factory=Namespaces)
+    cgroup_parent: str = ""
     auto_remove: bool = False
     restart_policy: RestartPolicy = RestartPolicy()
+    privileged: bool = False
+    init: bool | None = None
+    runtime: str = "nbcontainers"
+    isolation: str = ""
+    annotations: dict[str, str] = field(default_factory=dict)
+    console_size: tuple[int, int] = (0, 0)
     memory_bytes: int = 0
     memory_swap_bytes: int = 0
     memory_reservation_bytes: int = 0
+    memory_swappiness: int | None = None
     oom_kill_disable: bool = False
     oom_score_adj: int = 0
     nano_cpus: int = 0
     cpu_shares: int = 0
     cpu_quota_usec: int = 0
     cpu_period_usec: int = 0
+    cpu_realtime_period_usec: int = 0
+    cpu_realtime_runtime_usec: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: int = 0
     blkio_weight: int = 0
+    blkio_weight_devices: tuple[WeightDevice, ...] = ()
     blkio_read_bps: tuple[ThrottleDevice, ...] = ()
     blkio_write_bps: tuple[ThrottleDevice, ...] = ()
     blkio_read_iops: tuple[ThrottleDevice, ...] = ()
     blkio_write_iops: tuple[ThrottleDevice, ...] = ()
+    devices: tuple[Device, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     readonly_rootfs: bool = False
+    security_opt: tuple[str, ...] = ()
     no_new_privileges: bool = False
-    seccomp_unconfined: bool = False
+    seccomp_profile: str = ""
+    apparmor_profile: str = ""
+    writable_cgroups: bool = False
+    masked_paths: tuple[str, ...] | None = None
+    readonly_paths: tuple[str, ...] | None = None
     tmpfs: dict[str, str] = field(default_factory=dict)
     shm_size_bytes: int = 64 << 20
     ulimits: tuple[Ulimit, ...] = ()
@@ -213,22 +300,31 @@ class HostConfig:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     group_add: tuple[str, ...] = ()
-    log_driver: Literal["json-file", "none"] = "json-file"
+    log_driver: Literal["json-file", "local", "none"] = "json-file"
+    log_options: dict[str, str] = field(default_factory=dict)
     log_max_bytes: int = 0
     log_max_files: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountPoint:
-    """A mount of a container as it was resolved at create; ``name`` is the volume's, or empty."""
+    """A mount of a container as it was resolved at create.
 
-    kind: Literal["bind", "volume", "tmpfs"]
+    ``name`` is the volume's or the image's, or empty; ``source`` an absolute path of the host, for an image empty;
+    ``mode`` is what the user gave for Docker to show it again. For the rest see ``BindMount``.
+    """
+
+    kind: MountKind
     name: str
     source: str
     destination: str
     read_only: bool
+    mode: str = ""
     propagation: str = ""
+    recursive: bool = True
+    read_only_below: bool = True
     copy_up: bool = False
+    subpath: str = ""
     options: str = ""
 
 

@@ -86,19 +86,24 @@ def sweep(kept: set[str], found: dict[str, Found], specification: Specification,
     A container that does not run has no group: one that has just ended when the last engine was killed may still.
     """
     running = {container_id for container_id, state in found.items() if isinstance(state, ShimConnection)}
-    _sweep_cgroups(running, specification.cgroup_parent)
+    sweep_cgroups(running, specification.cgroup_parent)
     snapshots.sweep(kept)
     for entry in os.scandir(specification.containers):
         if entry.name not in kept:
             shutil.rmtree(entry.path, ignore_errors=True)
 
 
-def _sweep_cgroups(kept: set[str], parent: str) -> None:
+def sweep_cgroups(kept: set[str], parent: str) -> None:
+    """Remove the groups below ``parent`` but those of containers that are kept, and the ones that these are in."""
     driver = cgroups.detect()
     for name in driver.children(parent):
+        path = f"{parent}/{name}"
         if name in kept:
             continue
-        cgroup = driver.open(f"{parent}/{name}")
+        if driver.children(path):
+            sweep_cgroups(kept, path)
         with contextlib.suppress(OSError):
-            cgroup.kill()
-            cgroup.remove()
+            cgroup = driver.open(path)
+            if not driver.children(path):
+                cgroup.kill()
+                cgroup.remove()

@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Literal
 
 from nbcontainers import errors
-from nbcontainers.engine import files, limits
-from nbcontainers.engine.model import Container, ExecConfig, MountPoint
+from nbcontainers.engine import devices, files, limits, mounting, sharing
+from nbcontainers.engine.model import Container, ExecConfig, HostConfig
 from nbcontainers.images import Snapshots
-from nbcontainers.linux import capabilities
+from nbcontainers.linux import capabilities, seccomp_profile
 from nbcontainers.runtime import log
 from nbcontainers.runtime.cleanup import Cleanup
-from nbcontainers.runtime.defaults import default_mounts, default_spec
+from nbcontainers.runtime.defaults import default_spec
 from nbcontainers.runtime.shim import EXIT_TEMPORARY
-from nbcontainers.runtime.spec import Mount, Request, Spec
+from nbcontainers.runtime.spec import Request, Spec
 from nbcontainers.runtime.stock import Stock
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_LOG_BYTES = 128 << 20
 DEFAULT_LOG_FILES = 4
 HOST_NAME_BYTES = 64
+PARENTS = "parents"
+"""Below the engine's group, the one in which parents that users name are made."""
+UNCONFINED = "unconfined"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
@@ -100,7 +103,15 @@ class Specification:
         self.stock.take(self.directory(container_id))
 
     def cgroup_path(self, container: Container) -> str:
-        """Return the container's control group, as ``linux.cgroupsPath`` has it."""
+        """Return the container's control group, as ``linux.cgroupsPath`` has it.
+
+        Where the user names a parent, absolute or not, that is meant below this engine's own group: limits of the
+        engine hold for all its containers, and nothing that is elsewhere on the machine is touched.
+        """
+        parent = container.host_config.cgroup_parent.strip("/")
+        return f"{self.cgroup_parent}/{PARENTS}/{parent}/{container.id}" if parent else self._own_cgroup(container)
+
+    def _own_cgroup(self, container: Container) -> str:
         return f"{self.cgroup_parent}/{container.id}"
 
     def is_anonymous(self, volume: str) -> bool:
@@ -119,14 +130,25 @@ class Specification:
         return Request(
             id=container.id,
             directory=str(directory),
-            spec=self._spec(container, files.write(directory, container)),
+            spec=self._spec(container, self._own_files(container)),
             rootfs=self._snapshots.mounts(container.id, volatile=host_config.auto_remove),
             tty=config.tty,
             openStdin=config.open_stdin,
             logMaxBytes=host_config.log_max_bytes or DEFAULT_LOG_BYTES,
             logMaxFiles=host_config.log_max_files if host_config.log_max_bytes else DEFAULT_LOG_FILES,
+            shared=list(sharing.wanted(container)),
+            init=bool(host_config.init) and host_config.namespaces.pid == "",
             network=_network(container),
         )
+
+    def _own_files(self, container: Container) -> dict[str, str]:
+        """Return the files for which the engine answers, by their paths in the container.
+
+        Who shares a network shares what is written about it.
+        """
+        if donor := sharing.donor_of(container.host_config.network_mode):
+            return files.paths(self.directory(donor))
+        return files.write(self.directory(container.id), container)
 
     def process(self, container: Container, asked: ExecConfig) -> Spec:
         """Describe one more process for a running container: the specification is its own, but for ``process``."""
@@ -157,10 +179,10 @@ class Specification:
         spec["root"]["readonly"] = host_config.readonly_rootfs
         process, linux = spec["process"], spec["linux"]
         process["terminal"] = config.tty
+        if config.tty and any(host_config.console_size):
+            process["consoleSize"] = {"height": host_config.console_size[0], "width": host_config.console_size[1]}
         process["user"]["additionalGids"] = list(host_config.group_add)
         process["oomScoreAdj"] = host_config.oom_score_adj
-        process["noNewPrivileges"] = host_config.no_new_privileges
-        process["capabilities"] = capability_set(host_config.cap_add, host_config.cap_drop)
         process["rlimits"] = [
             {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard}
             for limit in host_config.ulimits
@@ -168,16 +190,29 @@ class Specification:
         linux["cgroupsPath"] = self.cgroup_path(container)
         linux["resources"] = limits.resources(host_config, swap_limit=self._swap_limit)
         linux["sysctl"] = dict(host_config.sysctls)
-        linux["seccomp"] = not host_config.seccomp_unconfined
-        own = [_bind(source, path, read_only=False) for path, source in own_files.items()]
-        of_user = [mount_of(mount) for mount in container.mounts]
-        replaced = {mount["destination"] for mount in of_user}
-        defaults = [
-            mount for mount in default_mounts(host_config.shm_size_bytes) if mount["destination"] not in replaced
-        ]
-        # What lies deeper is mounted later, whoever asked for it.
-        spec["mounts"] = defaults + sorted([*own, *of_user], key=lambda mount: mount["destination"].count("/"))
+        self._secure(spec, host_config)
+        spec["mounts"] = mounting.of(container, own_files)
         return spec
+
+    def _secure(self, spec: Spec, host_config: HostConfig) -> None:
+        """Say what the container may do, and with which devices.
+
+        Source: Docker documentation, "Docker security"; "docker container run" § Privileged.
+        """
+        process, linux = spec["process"], spec["linux"]
+        process["capabilities"] = effective_capabilities(host_config)
+        process["noNewPrivileges"] = host_config.no_new_privileges
+        if host_config.privileged or host_config.masked_paths is not None:
+            linux["maskedPaths"] = [] if host_config.privileged else list(host_config.masked_paths or ())
+        if host_config.privileged or host_config.readonly_paths is not None:
+            linux["readonlyPaths"] = [] if host_config.privileged else list(host_config.readonly_paths or ())
+        linux["devices"], rules = devices.of(host_config)
+        if rules:
+            linux["resources"]["devices"] = rules
+        linux["seccomp"] = not host_config.privileged and host_config.seccomp_profile != UNCONFINED
+        if host_config.seccomp_profile not in ("", UNCONFINED):
+            program = seccomp_profile.compile_text(host_config.seccomp_profile, frozenset(process["capabilities"]))
+            linux["seccompProgram"] = program.hex()
 
 
 def _fill_blank(directory: str) -> None:
@@ -196,58 +231,46 @@ def _network(container: Container) -> Literal["none", "host", "namespace"]:
     return "namespace" if cabled or mode.startswith("container:") else "none"
 
 
-def _bind(source: str, destination: str, *, read_only: bool) -> Mount:
-    options = ["rbind", "ro"] if read_only else ["rbind"]
-    return {"destination": destination, "type": "bind", "source": source, "options": options}
-
-
-def mount_of(mount: MountPoint) -> Mount:
-    """Turn a resolved mount of a container into one of its specification."""
-    if mount.kind != "tmpfs":
-        return _bind(mount.source, mount.destination, read_only=mount.read_only)
-    given = [option for option in mount.options.split(",") if option]
-    options = [
-        "nosuid",
-        "nodev",
-        "noexec",
-        *([] if any(o.startswith("mode=") for o in given) else ["mode=1777"]),
-        *given,
-    ]
-    # The last word counts: ``exec`` takes ``noexec`` back.
-    for word in ("suid", "dev", "exec"):
-        if word in given:
-            options = [option for option in options if option != f"no{word}"]
-    if mount.read_only:
-        options.append("ro")
-    return {"destination": mount.destination, "type": "tmpfs", "source": "tmpfs", "options": options}
+def effective_capabilities(host_config: HostConfig) -> list[str]:
+    """Return the capabilities that a container has; all there are, when it is privileged."""
+    if host_config.privileged:
+        return capability_set(("ALL",), ())
+    return capability_set(host_config.cap_add, host_config.cap_drop)
 
 
 def capability_set(add: tuple[str, ...], drop: tuple[str, ...]) -> list[str]:
     """Return the capabilities of a container: the default ones, with some added and some dropped.
 
     Args:
-        add: Names with or without ``CAP_``, in any case, or ``ALL``.
+        add: Names with or without ``CAP_``, in any case, or ``ALL``: all that the engine has itself.
         drop: The same.
 
     Raises:
-        errors.InvalidArgument: No such capability.
+        errors.InvalidArgument: No such capability, or the engine has not got it.
 
     Source: Docker documentation, "Running containers" § Runtime privilege and Linux capabilities.
     """
-    added, dropped = _capability_names(add), _capability_names(drop)
-    names = set(capabilities.NAMES if "ALL" in added else () if "ALL" in dropped else capabilities.DEFAULT)
-    names |= added - {"ALL"}
-    names -= dropped if "ALL" not in dropped or "ALL" in added else dropped - {"ALL"} - added
-    last = capabilities.last_capability()
-    known = {name for name in names if capabilities.NUMBERS[name] <= last}
-    return sorted(known, key=capabilities.NUMBERS.__getitem__)
+    if not add and not drop:
+        return list(capabilities.DEFAULT)
+    available = capabilities.permitted()
+    added = _capability_names(add, "invalid CapAdd", available)
+    dropped = _capability_names(drop, "invalid CapDrop", available)
+    if "ALL" in added:
+        return [name for name in available if name not in dropped]
+    kept = set() if "ALL" in dropped else set(capabilities.DEFAULT) - dropped
+    return sorted(kept | added, key=capabilities.NUMBERS.__getitem__)
 
 
-def _capability_names(given: tuple[str, ...]) -> set[str]:
+def _capability_names(given: tuple[str, ...], field: str, available: list[str]) -> set[str]:
     names = set()
     for name in given:
         full = name.upper() if name.upper() == "ALL" else f"CAP_{name.upper().removeprefix('CAP_')}"
         if full != "ALL" and full not in capabilities.NUMBERS:
-            raise errors.InvalidArgument(f"invalid capability: '{name}'")
+            raise errors.InvalidArgument(f'{field}: unknown capability: "{full}"')
+        if full != "ALL" and full not in available:
+            raise errors.InvalidArgument(
+                f"{field}: capability not supported by your kernel or not available in the current environment: "
+                f'"{full}"'
+            )
         names.add(full)
     return names

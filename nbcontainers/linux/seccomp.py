@@ -21,9 +21,11 @@ from nbcontainers.linux.libc import SYS_SECCOMP, syscall
 from nbcontainers.linux.namespaces import KINDS
 
 _SET_MODE_FILTER = 1
-_ALLOW = 0x7FFF0000
-_ERRNO = 0x00050000
-_NOT_EQUAL, _EQUAL, _MASKED_EQUAL = 1, 4, 7
+ALLOW = 0x7FFF0000
+ERRNO = 0x00050000
+"""``SECCOMP_RET_…``: the call is made, or fails with the error in the lower half."""
+NOT_EQUAL, EQUAL, MASKED_EQUAL = 1, 4, 7
+"""``enum scmp_compare``; ``seccomp_rule_add(3)``."""
 _ATTRIBUTE_NO_NEW_PRIVILEGES, _ATTRIBUTE_OPTIMIZE = 3, 8
 _BINARY_TREE = 2
 _AF_VSOCK = 40
@@ -123,7 +125,7 @@ _OFFSET_OF_NUMBER, _OFFSET_OF_ARCHITECTURE = 0, 4
 _compiled: dict[frozenset[str], bytes] = {}
 
 
-class _Comparison(ctypes.Structure):
+class Comparison(ctypes.Structure):
     """``struct scmp_arg_cmp``; ``seccomp_rule_add(3)``."""
 
     _fields_ = (
@@ -173,37 +175,100 @@ def compile_profile(capabilities: frozenset[str]) -> bytes:
 
     Source: seccomp_init(3), seccomp_rule_add(3), seccomp_export_bpf(3).
     """
-    library = _library()
-    context = library.seccomp_init(_ERRNO | errno.EPERM)
-    try:
-        library.seccomp_attr_set(context, _ATTRIBUTE_NO_NEW_PRIVILEGES, 0)
-        library.seccomp_attr_set(context, _ATTRIBUTE_OPTIMIZE, _BINARY_TREE)
-        library.seccomp_arch_add(context, _foreign_architecture())
-        allowed = set(ALLOWED)
-        for capability, names in ALLOWED_WITH.items():
-            if capability in capabilities:
-                allowed.update(names)
+    allowed = set(ALLOWED)
+    for capability, names in ALLOWED_WITH.items():
+        if capability in capabilities:
+            allowed.update(names)
+    with Filter(ERRNO | errno.EPERM, [_foreign_architecture()]) as rules:
         for name in sorted(allowed):
-            _add(library, context, _ALLOW, name)
+            rules.add(ALLOW, name)
         if "CAP_SYS_ADMIN" not in capabilities:
             # clone3 hides its flags, so it seems not to exist; programs then use clone.
-            _add(library, context, _ALLOW, "clone", _Comparison(0, _MASKED_EQUAL, _CLONE_NAMESPACES, 0))
-            _add(library, context, _ERRNO | errno.ENOSYS, "clone3")
+            rules.add(ALLOW, "clone", [Comparison(0, MASKED_EQUAL, _CLONE_NAMESPACES, 0)])
+            rules.add(ERRNO | errno.ENOSYS, "clone3")
         for value in _PERSONALITIES:
-            _add(library, context, _ALLOW, "personality", _Comparison(0, _EQUAL, value, 0))
-        _add(library, context, _ALLOW, "socket", _Comparison(0, _NOT_EQUAL, _AF_VSOCK, 0))
-        return _refuse_younger_ones(library) + _export(library, context)
-    finally:
-        library.seccomp_release(context)
+            rules.add(ALLOW, "personality", [Comparison(0, EQUAL, value, 0)])
+        rules.add(ALLOW, "socket", [Comparison(0, NOT_EQUAL, _AF_VSOCK, 0)])
+        return refuse_younger_ones() + rules.export()
 
 
-def _refuse_younger_ones(library: ctypes.CDLL) -> bytes:
+class Filter:
+    """A filter in the making, as a context manager that gives libseccomp's memory back.
+
+    Args:
+        default_action: What happens to calls that no rule is about.
+        architectures: libseccomp's numbers of those whose calls the filter is about, besides the machine's own.
+
+    Raises:
+        Unavailable: libseccomp is not installed.
+
+    Source: seccomp_init(3).
+    """
+
+    def __init__(self, default_action: int, architectures: list[int]) -> None:
+        self._library = library()
+        self._default_action = default_action
+        self._context = self._library.seccomp_init(default_action)
+        self._library.seccomp_attr_set(self._context, _ATTRIBUTE_NO_NEW_PRIVILEGES, 0)
+        self._library.seccomp_attr_set(self._context, _ATTRIBUTE_OPTIMIZE, _BINARY_TREE)
+        for architecture in architectures:
+            self._library.seccomp_arch_add(self._context, architecture)
+
+    def __enter__(self) -> Filter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._library.seccomp_release(self._context)
+
+    def add(self, action: int, name: str, comparisons: list[Comparison] | None = None) -> None:
+        """Add a rule for one system call; libseccomp may not know the youngest, which are then answered with ENOSYS.
+
+        Args:
+            action: What happens to the call; the default action needs no rule.
+            name: The call.
+            comparisons: What must hold of its arguments, all together.
+
+        Raises:
+            Unavailable: libseccomp takes no such rule.
+
+        Source: seccomp_rule_add(3).
+        """
+        number = self._library.seccomp_syscall_resolve_name(name.encode())
+        if number == _UNKNOWN or action == self._default_action:
+            return
+        given = comparisons or []
+        array = (Comparison * len(given))(*given) if given else None
+        if self._library.seccomp_rule_add_array(self._context, action, number, len(given), array) < 0:
+            raise Unavailable("the system call filter", f"libseccomp has no rule for '{name}'", "update libseccomp2")
+
+    def export(self) -> bytes:
+        """Return the filter as the kernel's instructions, 8 bytes each.
+
+        Raises:
+            Unavailable: libseccomp cannot.
+
+        Source: seccomp_export_bpf(3).
+        """
+        memory_fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+        try:
+            if self._library.seccomp_export_bpf(self._context, memory_fd) < 0:
+                raise Unavailable("the system call filter", "libseccomp cannot export it", "update libseccomp2")
+            return os.pread(memory_fd, os.fstat(memory_fd).st_size, 0)
+        finally:
+            os.close(memory_fd)
+
+
+def refuse_younger_ones() -> bytes:
     """Return instructions to go before a filter: ENOSYS for calls that this libseccomp does not know.
+
+    Raises:
+        Unavailable: libseccomp is not installed.
 
     Source: bpf(4), Documentation/userspace-api/seccomp_filter.rst § struct seccomp_data.
     """
-    native = library.seccomp_arch_native()
-    last = max(number for number in range(_MOST_NUMBERS) if library.seccomp_syscall_resolve_num_arch(native, number))
+    known = library()
+    native = known.seccomp_arch_native()
+    last = max(number for number in range(_MOST_NUMBERS) if known.seccomp_syscall_resolve_num_arch(native, number))
     load, equal, greater, answer = 0x20, 0x15, 0x25, 0x06
     return b"".join(
         (
@@ -211,12 +276,19 @@ def _refuse_younger_ones(library: ctypes.CDLL) -> bytes:
             _INSTRUCTION.pack(equal, 0, 3, native),
             _INSTRUCTION.pack(load, 0, 0, _OFFSET_OF_NUMBER),
             _INSTRUCTION.pack(greater, 0, 1, last),
-            _INSTRUCTION.pack(answer, 0, 0, _ERRNO | errno.ENOSYS),
+            _INSTRUCTION.pack(answer, 0, 0, ERRNO | errno.ENOSYS),
         )
     )
 
 
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """Return libseccomp.
+
+    Raises:
+        Unavailable: It is not installed.
+
+    Source: libseccomp, include/seccomp.h.
+    """
     try:
         library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     except OSError as error:
@@ -229,6 +301,8 @@ def _library() -> ctypes.CDLL:
     library.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
     library.seccomp_arch_native.restype = ctypes.c_uint32
+    library.seccomp_arch_resolve_name.argtypes = [ctypes.c_char_p]
+    library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
     library.seccomp_syscall_resolve_num_arch.argtypes = [ctypes.c_uint32, ctypes.c_int]
     library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
     library.seccomp_rule_add_array.argtypes = [
@@ -236,7 +310,7 @@ def _library() -> ctypes.CDLL:
         ctypes.c_uint32,
         ctypes.c_int,
         ctypes.c_uint,
-        ctypes.POINTER(_Comparison),
+        ctypes.POINTER(Comparison),
     ]
     return library
 
@@ -244,23 +318,3 @@ def _library() -> ctypes.CDLL:
 def _foreign_architecture() -> int:
     """Return the 32-bit architecture whose calls this kernel takes as well: without it, such a program is killed."""
     return 0x40000003 if os.uname().machine == "x86_64" else 0x40000028
-
-
-def _add(library: ctypes.CDLL, context: int, action: int, name: str, comparison: _Comparison | None = None) -> None:
-    """Add a rule for one system call; libseccomp may not know the youngest, which are then answered with ENOSYS."""
-    number = library.seccomp_syscall_resolve_name(name.encode())
-    if number == _UNKNOWN:
-        return
-    comparisons = (_Comparison * 1)(comparison) if comparison else None
-    if library.seccomp_rule_add_array(context, action, number, 1 if comparison else 0, comparisons) < 0:
-        raise Unavailable("the system call filter", f"libseccomp has no rule for '{name}'", "update libseccomp2")
-
-
-def _export(library: ctypes.CDLL, context: int) -> bytes:
-    memory_fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
-    try:
-        if library.seccomp_export_bpf(context, memory_fd) < 0:
-            raise Unavailable("the system call filter", "libseccomp cannot export it", "update libseccomp2")
-        return os.pread(memory_fd, os.fstat(memory_fd).st_size, 0)
-    finally:
-        os.close(memory_fd)

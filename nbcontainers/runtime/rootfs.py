@@ -15,7 +15,7 @@ import stat
 
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.linux import mounts, namespaces, overlay
-from nbcontainers.linux.libc import AT_EMPTY_PATH
+from nbcontainers.linux.libc import AT_EMPTY_PATH, AT_RECURSIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _ATTRIBUTES = {
 _BIND_OPTIONS = ("bind", "rbind", "rw", "suid", "dev", "exec")
 _PROPAGATIONS = {"private": mounts.MS_PRIVATE, "slave": mounts.MS_SLAVE, "shared": 0}
 """A copy of a shared mount is its peer from the start, so that ``shared`` has nothing to change."""
-_RECURSIVE = 0x8000  # AT_RECURSIVE
 _DEVICE_LINKS = (
     ("/proc/self/fd", "dev/fd"),
     ("/proc/self/fd/0", "dev/stdin"),
@@ -147,7 +146,7 @@ def open_bind(mount: Mount) -> int:
         else:
             raise InvalidArgument(f"unknown option '{option}' of the bind mount at '{mount['destination']}'")
     kind, deep = _PROPAGATIONS[propagation.removeprefix("r")], propagation.startswith("r")
-    recursive = _RECURSIVE if "rbind" in mount["options"] else 0
+    recursive = AT_RECURSIVE if "rbind" in mount["options"] else 0
     if "rootfs" in mount:
         fd = open_rootfs(mount["rootfs"])
     else:
@@ -404,7 +403,7 @@ def make_readonly(path: str) -> None:
     """
     target = path.lstrip("/")
     try:
-        fd = mounts.open_tree(target, mounts.OPEN_TREE_CLONE | 0x8000)
+        fd = mounts.open_tree(target, mounts.OPEN_TREE_CLONE | AT_RECURSIVE)
     except OSError as error:
         if error.errno == 2:
             return

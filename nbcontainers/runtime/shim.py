@@ -452,7 +452,7 @@ def _do_without_device_rules(request: Request, root_fd: int) -> None:
 
     Source: capabilities(7) § CAP_MKNOD, mount_setattr(2) § MOUNT_ATTR_NODEV.
     """
-    if {"allow": True} in request["spec"]["linux"]["resources"].get("devices", ()):
+    if {"allow": True} in request["spec"]["linux"]["resources"].pop("devices", ()):
         return
     process = request["spec"]["process"]
     process["capabilities"] = [name for name in process["capabilities"] if name != "CAP_MKNOD"]

@@ -80,7 +80,7 @@ def test_a_capability_opens_its_calls() -> None:
 
 def test_every_name_is_a_system_call() -> None:
     """libseccomp knows each name on some architecture; those that are younger than it are few."""
-    library = seccomp._library()
+    library = seccomp.library()
     names = {*seccomp.ALLOWED, *(name for names in seccomp.ALLOWED_WITH.values() for name in names)}
     unknown = {name for name in names if library.seccomp_syscall_resolve_name(name.encode()) == -1}
     assert unknown <= {

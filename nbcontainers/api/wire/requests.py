@@ -36,6 +36,21 @@ class ThrottleDevice(msgspec.Struct, rename="pascal"):
     rate: int
 
 
+class WeightDevice(msgspec.Struct, rename="pascal"):
+    """A weight for one block device."""
+
+    path: str
+    weight: int
+
+
+class DeviceMapping(msgspec.Struct, rename="pascal"):
+    """A device of the host in the container."""
+
+    path_on_host: str = ""
+    path_in_container: str = ""
+    cgroup_permissions: str = ""
+
+
 class BindOptions(msgspec.Struct, rename="pascal"):
     """Options of a mount of type bind."""
 
@@ -46,12 +61,25 @@ class BindOptions(msgspec.Struct, rename="pascal"):
     read_only_force_recursive: bool = False
 
 
+class DriverConfig(msgspec.Struct, rename="pascal"):
+    """Who keeps a volume, and how."""
+
+    name: str = ""
+    options: dict[str, str] | None = None
+
+
+class ImageOptions(msgspec.Struct, rename="pascal"):
+    """Options of a mount of type image."""
+
+    subpath: str = ""
+
+
 class VolumeOptions(msgspec.Struct, rename="pascal"):
     """Options of a mount of type volume."""
 
     no_copy: bool = False
     labels: dict[str, str] | None = None
-    driver_config: dict[str, object] | None = None
+    driver_config: DriverConfig | None = None
     subpath: str = ""
 
 
@@ -66,15 +94,15 @@ class TmpfsOptions(msgspec.Struct, rename="pascal"):
 class Mount(msgspec.Struct, rename="pascal"):
     """One mount."""
 
-    target: str
-    type: str = "volume"
+    target: str = ""
+    type: str = ""
     source: str = ""
     read_only: bool = False
     consistency: str = ""
     bind_options: BindOptions | None = None
     volume_options: VolumeOptions | None = None
     tmpfs_options: TmpfsOptions | None = None
-    image_options: dict[str, object] | None = None
+    image_options: ImageOptions | None = None
     cluster_options: dict[str, object] | None = None
 
 
@@ -83,6 +111,33 @@ class HostConfig(msgspec.Struct, rename="pascal"):
 
     binds: Strings = None
     mounts: list[Mount] | None = None
+    volumes_from: Strings = None
+    volume_driver: str | None = None
+    container_id_file: str | None = msgspec.field(default=None, name="ContainerIDFile")
+    console_size: tuple[int, int] | None = None
+    annotations: dict[str, str] | None = None
+    pid_mode: str | None = None
+    ipc_mode: str | None = None
+    uts_mode: str | None = msgspec.field(default=None, name="UTSMode")
+    userns_mode: str | None = None
+    cgroupns_mode: str | None = None
+    cgroup_parent: str | None = None
+    privileged: bool | None = None
+    init: bool | None = None
+    runtime: str | None = None
+    isolation: str | None = None
+    devices: list[DeviceMapping] | None = None
+    device_cgroup_rules: Strings = None
+    device_requests: list[dict[str, object]] | None = None
+    storage_opt: dict[str, str] | None = None
+    masked_paths: Strings = None
+    readonly_paths: Strings = None
+    memory_swappiness: int | None = None
+    cpu_realtime_period: int | None = None
+    cpu_realtime_runtime: int | None = None
+    cpu_count: int | None = None
+    cpu_percent: int | None = None
+    blkio_weight_device: list[WeightDevice] | None = None
     log_config: LogConfig | None = None
     network_mode: str | None = None
     links: Strings = None

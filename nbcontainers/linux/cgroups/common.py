@@ -287,6 +287,10 @@ class Driver:
         """Say whether swap can be limited."""
         raise NotImplementedError
 
+    def realtime(self) -> bool:
+        """Say whether processes of a realtime policy can be limited."""
+        raise NotImplementedError
+
 
 def make_directory(directory: str) -> bool:
     """Make a group's directory; False where it is there already.

@@ -75,6 +75,13 @@ class DriverHybrid(Driver):
         """
         return self._v2.swap_limit() if self.version_of("memory") == 2 else self._v1.swap_limit()
 
+    def realtime(self) -> bool:
+        """See ``Driver``.
+
+        Source: cgroups(7).
+        """
+        return self._v1.realtime()
+
 
 class CgroupHybrid(Cgroup):
     """A group of version 1 and one of version 2."""

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 _NO_LIMIT = 1 << 60
 _NANOSECONDS_PER_TICK = 10**9 // os.sysconf("SC_CLK_TCK")
 _FREEZE_SECONDS = 2.0
+_CPU_FILES = (
+    ("period", "cpu.cfs_period_us"),
+    ("quota", "cpu.cfs_quota_us"),
+    ("shares", "cpu.shares"),
+    ("realtimePeriod", "cpu.rt_period_us"),
+    ("realtimeRuntime", "cpu.rt_runtime_us"),
+)
 _WANTED = ("memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "freezer", "devices")
 
 
@@ -90,6 +97,13 @@ class DriverV1(Driver):
         memory = self.mounts.get("memory")
         return memory is not None and os.path.exists(f"{memory}/memory.memsw.usage_in_bytes")
 
+    def realtime(self) -> bool:
+        """See ``Driver``.
+
+        Source: Documentation/scheduler/sched-rt-group.rst § 2.3 Basis for grouping tasks.
+        """
+        return "cpu" in self.mounts and os.path.exists(f"{self.mounts['cpu']}/cpu.rt_runtime_us")
+
 
 class CgroupV1(Cgroup):
     """A group in every hierarchy of version 1."""
@@ -131,6 +145,8 @@ class CgroupV1(Cgroup):
         limit, swap = memory.get("limit"), memory.get("swap")
         if limit is not None or swap is not None:
             self._limit_memory(files, limit, swap)
+        if "swappiness" in memory:
+            files.write("memory.swappiness", str(memory["swappiness"]))
         if "disableOOMKiller" in memory:
             files.write("memory.oom_control", str(int(memory["disableOOMKiller"])))
 
@@ -156,7 +172,7 @@ class CgroupV1(Cgroup):
 
     def _apply_cpu(self, cpu: LinuxCPU) -> None:
         checks.check_cpu(cpu)
-        for key, name in (("period", "cpu.cfs_period_us"), ("quota", "cpu.cfs_quota_us"), ("shares", "cpu.shares")):
+        for key, name in _CPU_FILES:
             if key in cpu:
                 value: int = cpu[key]  # type: ignore[literal-required]
                 self._controller("cpu").write(name, str(value if value > 0 else -1))
@@ -173,6 +189,8 @@ class CgroupV1(Cgroup):
             if not checks.scheduled_by_bfq():
                 raise checks.no_weights()
             files.write("blkio.bfq.weight", str(block_io["weight"]))
+        for weighed in block_io.get("weightDevice", ()):
+            files.write("blkio.bfq.weight_device", f"{weighed['major']}:{weighed['minor']} {weighed['weight']}")
         for key, name in (
             ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
             ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),

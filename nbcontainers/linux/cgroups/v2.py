@@ -126,6 +126,13 @@ class DriverV2(Driver):
         finally:
             group.remove()
 
+    def realtime(self) -> bool:
+        """Return False: version 2 has no such limits.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst § CPU.
+        """
+        return False
+
 
 class CgroupV2(Cgroup):
     """A group of version 2."""
@@ -244,6 +251,8 @@ class CgroupV2(Cgroup):
         self._need("io")
         if "weight" in block_io:
             self._weigh(block_io["weight"])
+        for weighed in block_io.get("weightDevice", ()):
+            self._files.write("io.bfq.weight", f"{weighed['major']}:{weighed['minor']} {weighed['weight']}")
         for key, word in (
             ("throttleReadBpsDevice", "rbps"),
             ("throttleWriteBpsDevice", "wbps"),

@@ -1,0 +1,81 @@
+"""Where a container's output goes: Docker's log drivers and their options, as far as this engine has them.
+
+Every log lies in files of the engine's own format; ``json-file`` and ``local`` are names for that, with the sizes that
+Docker gives them. The options ``labels`` and ``env`` choose what ``docker logs --details`` shows before each line.
+
+Source: Docker documentation, "JSON File logging driver" and "Local file logging driver" § Options.
+"""
+
+from typing import Literal
+
+from nbcontainers import errors
+
+LogDriver = Literal["json-file", "local", "none"]
+
+_FILE_OPTIONS = frozenset(("max-size", "max-file", "compress", "mode"))
+_OPTIONS: dict[str, frozenset[str]] = {
+    "json-file": _FILE_OPTIONS | {"labels", "labels-regex", "env", "env-regex", "tag"},
+    "local": _FILE_OPTIONS,
+    "none": frozenset(),
+}
+_DRIVERS: dict[str, LogDriver] = {"": "json-file", "json-file": "json-file", "local": "local", "none": "none"}
+_LOCAL_BYTES, _LOCAL_FILES = 20 << 20, 5
+_ELSEWHERE = frozenset(("awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "splunk", "syslog"))
+_SIZE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def read(name: str, options: dict[str, str]) -> tuple[LogDriver, int, int]:
+    """Return the driver, the size of a log file in bytes (0: the engine's own), and how many there may be.
+
+    Raises:
+        errors.InvalidArgument: There is no such driver or option, or a value makes no sense.
+        errors.Unsupported: This engine has not got it.
+    """
+    driver = _driver(name)
+    for option, value in options.items():
+        if option not in _OPTIONS[driver]:
+            raise errors.InvalidArgument(f"unknown log opt '{option}' for {driver} log driver")
+        if option in ("labels-regex", "env-regex", "tag"):
+            raise errors.Unsupported(f"the log option is not supported by this engine: '{option}={value}'")
+    _check_compression(driver, options.get("compress", "false"))
+    if options.get("mode", "blocking") not in ("blocking", ""):
+        raise errors.Unsupported(f"the log option is not supported by this engine: 'mode={options['mode']}'")
+    size, files = (_LOCAL_BYTES, _LOCAL_FILES) if driver == "local" else (0, 1)
+    if "max-size" in options and options["max-size"] != "-1":
+        size = _size(options["max-size"])
+    if "max-file" in options:
+        files = _count(options["max-file"])
+    return driver, size, files
+
+
+def _driver(name: str) -> LogDriver:
+    if name in _DRIVERS:
+        return _DRIVERS[name]
+    if name in _ELSEWHERE:
+        raise errors.Unsupported(f"the log driver is not supported by this engine: '{name}', use json-file or none")
+    raise errors.InvalidArgument(f"logger: no log driver named '{name}' is registered")
+
+
+def _check_compression(driver: str, value: str) -> None:
+    if value not in ("true", "false"):
+        raise errors.InvalidArgument(f"invalid value '{value}' for compress: true or false is wanted")
+    if value == "true" and driver == "json-file":
+        raise errors.Unsupported("log files are not compressed by this engine: leave out compress=true")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise errors.InvalidArgument(f"invalid value '{text}' for max-file: a whole number from 1 is wanted")
+    if int(text) < 1:
+        raise errors.InvalidArgument("max-file cannot be less than 1")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    """Read a size such as ``10m``: a number and one of b, k, m, g, 1024 apart."""
+    lowered = text.strip().lower()
+    digits = lowered.rstrip("bkmg")
+    unit = lowered[len(digits) :].removesuffix("b") if len(lowered) - len(digits) > 1 else lowered[len(digits) :]
+    if not digits.isdigit() or unit not in _SIZE_UNITS or not int(digits):
+        raise errors.InvalidArgument(f"invalid value '{text}' for max-size: a size such as 10m is wanted")
+    return int(digits) * _SIZE_UNITS[unit]
