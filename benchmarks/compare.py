@@ -4,9 +4,12 @@ Without arguments it starts an engine of ours and a private dockerd, and stops b
 """
 
 import contextlib
+import io
+import os
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -72,8 +75,6 @@ def _dockerfile(tag: str) -> bytes:
 
 
 def _build(client: Any, text: bytes, **options: object) -> None:
-    import io
-
     client.images.build(fileobj=io.BytesIO(text), rm=True, **options)
 
 
@@ -86,6 +87,48 @@ def build_cached(client: Any) -> float:
     """The same, cached, ms for the whole build."""
     _build(client, _dockerfile("cached"))
     return _median(lambda: _build(client, _dockerfile("cached")), 7)
+
+
+def _context(files: dict[str, int]) -> bytes:
+    """Return a context that copies all its files: names, and how many bytes each has."""
+    buffer, content = io.BytesIO(), os.urandom(max(files.values()))
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, size in {"Dockerfile": 0, **files}.items():
+            data = b"FROM busybox\nCOPY files /files\n" if name == "Dockerfile" else content[:size]
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _copy(client: Any, context: bytes) -> float:
+    def build() -> None:
+        messages = client.api.build(
+            fileobj=io.BytesIO(context), custom_context=True, nocache=True, rm=True, decode=True, tag="copied"
+        )
+        if "Successfully" not in str(list(messages)[-1]):
+            raise ValueError("the build has failed")
+
+    return _median(build, 3)
+
+
+def copy_small(client: Any) -> float:
+    """COPY of 10,000 files of 100 to 1,000 bytes, ms."""
+    return _copy(client, _context({f"files/{n % 100}/{n}": 100 + n % 900 for n in range(10_000)}))
+
+
+def copy_large(client: Any) -> float:
+    """COPY of one file of 1 GB, ms."""
+    return _copy(client, _context({"files/large": 1 << 30}))
+
+
+def stages(client: Any) -> float:
+    """Two stages that do not need each other, of 1 s each, and a third one with something of both, ms."""
+    text = (
+        b"FROM busybox AS a\nRUN sleep 1 && touch /a\nFROM busybox AS b\nRUN sleep 1 && touch /b\n"
+        b"FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
+    )
+    return _milliseconds(lambda: _build(client, text, nocache=True))
 
 
 def log_in(client: Any) -> float:
@@ -123,6 +166,9 @@ CASES: list[tuple[str, str, Case, bool]] = [
     ("burst, per container", "ms", burst, False),
     ("RUN step, no cache", "ms", build, False),
     ("10 RUN steps, cached", "ms", build_cached, False),
+    ("COPY of 10,000 files", "ms", copy_small, False),
+    ("COPY of 1 GB", "ms", copy_large, False),
+    ("two stages of 1 s", "ms", stages, False),
     ("log in", "M lines/s", log_in, True),
     ("log out, stamped", "M lines/s", log_out, True),
 ]

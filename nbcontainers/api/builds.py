@@ -32,6 +32,7 @@ _REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
 }
 SECRETS_ARG = "NBCONTAINERS_SECRETS"
 """The build argument that holds what ``POST /nbcontainers/v1/build/secrets`` has answered."""
+_MOST_WAITING = 100
 _RED, _PLAIN = b"\x1b[91m", b"\x1b[0m"
 
 
@@ -57,13 +58,17 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.St
             await teller.tell(first)
         async for event in build_events:
             await teller.tell(event)
+        await teller.flush()
     except ConnectionError:
         raise  # the client went away
     except Exception as raw:
         error = failures.explained(raw, call.engine.root)
         code = getattr(error, "exit_code", None) or failures.status_of(error)
         text = failures.message_of(error)
+        await teller.flush()
         await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})
+    finally:
+        await teller.close()
     return response
 
 
@@ -74,6 +79,8 @@ class _Teller:
         self._response = response
         self._quiet = quiet
         self._step: dict[str, object] = {}
+        self._waiting: list[bytes] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def tell(self, event: BuildEvent) -> None:
         """Write one event."""
@@ -95,7 +102,34 @@ class _Teller:
                 await self._write(message)
 
     async def _write(self, message: dict[str, object]) -> None:
-        await responses.write_json_line(self._response, message)
+        """Have a message written, together with what is told in the same moment."""
+        self._waiting.append(responses.encode(message) + b"\r\n")
+        if len(self._waiting) > _MOST_WAITING:
+            await self.flush()
+        elif self._writing is None:
+            self._writing = asyncio.ensure_future(self._write_waiting())
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            await self._response.write(data)
+        self._writing = None
+
+    async def flush(self) -> None:
+        """Wait until everything is written.
+
+        Raises:
+            ConnectionError: The client went away.
+        """
+        while self._writing is not None:
+            await self._writing
+
+    async def close(self) -> None:
+        """Write no more."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
 
 
 def _lines(event: BuildEvent) -> list[str]:

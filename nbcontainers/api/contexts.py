@@ -125,7 +125,7 @@ async def fetch(url: str, path: Path, dockerfile: str) -> str:
     if not await asyncio.to_thread(archives.is_archive, str(fetched)):
         fetched.rename(path / "Dockerfile")
         return "Dockerfile"
-    archive = open(fetched, "rb")  # noqa: SIM115  who unpacks it closes it
-    fetched.unlink()
-    await asyncio.to_thread(archives.unpack, archive, str(path), keep_owners=False)
+    with open(fetched, "rb") as archive:
+        fetched.unlink()
+        await asyncio.to_thread(archives.unpack, archive, str(path), keep_owners=False)
     return dockerfile

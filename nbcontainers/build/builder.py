@@ -8,10 +8,10 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-from nbcontainers.build import cache, checking, graph, ignore, rules
+from nbcontainers.build import cache, checking, graph, ignore, rules, stubs
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.caches import Caches
 from nbcontainers.build.draft import PROXY_ARGS, Draft, Scope
@@ -22,12 +22,11 @@ from nbcontainers.build.parser import parse
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.running import Runner
 from nbcontainers.build.stagebuild import Build, StageBuild
-from nbcontainers.build.steps import Context
+from nbcontainers.build.steps import Context, Scratch
 from nbcontainers.errors import DockerfileError, InvalidArgument, NotFound
 from nbcontainers.images import Images
 from nbcontainers.images.references import normalize
 from nbcontainers.images.store import timestamp
-from nbcontainers.linux import files
 from nbcontainers.linux.mounts import openat2
 
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -40,16 +39,20 @@ class Builder:
         images: Where base images come from and results go.
         runner: Runs RUN.
         root: The builder's own directory.
+        discard: Takes a directory away at once, and removes it some time.
     """
 
-    def __init__(self, images: Images, runner: Runner, root: Path) -> None:
+    def __init__(self, images: Images, runner: Runner, root: Path, discard: Callable[[Path], None]) -> None:
         self.images = images
         self.runner = runner
         self.cache = Cache(root / "cache.jsonl")
         self.caches = Caches(root / "caches")
+        self._discard = discard
         self._scratch = root / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(mode=0o700)
+        self._stubs = root / "stubs"
+        stubs.make_layer(self._stubs)
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -59,7 +62,7 @@ class Builder:
         try:
             yield path
         finally:
-            files.remove_tree(str(path))
+            self._discard(path)
 
     async def build(self, context: Path, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
         """Build an image.
@@ -78,10 +81,8 @@ class Builder:
         """
         for tag in options.tags:
             normalize(tag)
-        scratch = self._scratch / os.urandom(8).hex()
-        scratch.mkdir(mode=0o700)
         try:
-            plan, build = self._plan(context, options, scratch)
+            plan, build = self._plan(context, options)
             execution = _Execution(plan, build)
             try:
                 async for event in execution.run():
@@ -91,10 +92,11 @@ class Builder:
         except DockerfileError as error:
             error.file = options.dockerfile
             raise
-        finally:
-            await asyncio.to_thread(shutil.rmtree, scratch, True)
 
-    def _plan(self, context: Path, options: BuildOptions, scratch: Path) -> tuple[Graph, Build]:
+    def _new_scratch(self) -> Scratch:
+        return Scratch(self._scratch / os.urandom(8).hex(), self._discard)
+
+    def _plan(self, context: Path, options: BuildOptions) -> tuple[Graph, Build]:
         """Read the Dockerfile, and sort its stages."""
         tree = parse(_read(context, options.dockerfile))
         checks = Checks(settings=rules.settings(tree.directives.get("check", "").partition(" ")[0]))
@@ -111,7 +113,8 @@ class Builder:
             runner=self.runner,
             cache=self.cache,
             caches=self.caches,
-            scratch=scratch,
+            scratch=self._new_scratch,
+            stubs=self._stubs,
             context=Context(context, _ignored(context, options.dockerfile)),
             options=options,
             scope=Scope(buildargs, plan.arguments, tree.escape, checks, created),
@@ -192,6 +195,10 @@ class _Execution:
         failed = asyncio.ensure_future(self._first_failure())
         try:
             while True:
+                while not stage.events.empty() and not failed.done():
+                    if (event := stage.events.get_nowait()) is None:
+                        return
+                    yield event
                 coming = asyncio.ensure_future(stage.events.get())
                 await asyncio.wait([coming, failed], return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():

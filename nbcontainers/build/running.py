@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbcontainers.build.events import BuildError, Output
-from nbcontainers.errors import Unsupported
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
+from nbcontainers.networks.model import BRIDGE, Wish
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.defaults import default_spec
@@ -36,7 +36,7 @@ class Command:
         env: Its environment.
         cwd: Its working directory.
         user: Who runs it.
-        network: ``default`` (or ``bridge``), ``none`` or ``host``.
+        network: ``default``, ``none``, ``host``, or a network's name or id.
         resources: Limits.
         shm_bytes: The size of /dev/shm, 0 for the usual one.
         extra_hosts: More lines for /etc/hosts: ``name:address``.
@@ -131,10 +131,10 @@ class Runner:
 
     async def _request(self, key: str, directory: Path, rootfs: Rootfs, command: Command) -> tuple[Request, int | None]:
         namespace_fd = None
-        if command.network in ("default", "bridge"):
-            namespace_fd = (await self._networks.attach(key)).namespace_fd
-        elif command.network not in ("none", "host"):
-            raise Unsupported(f"the network '{command.network}' is not known to builds: default, none or host")
+        if command.network not in ("none", "host"):
+            network = self._networks.get(BRIDGE if command.network == "default" else command.network)
+            endpoints = await self._networks.join(key, [Wish(network_id=network.id)])
+            namespace_fd = endpoints[0].namespace_fd
         request = Request(
             id=key,
             directory=str(directory),

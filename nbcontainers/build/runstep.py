@@ -8,7 +8,6 @@ import contextlib
 import os
 import posixpath
 from dataclasses import dataclass
-from pathlib import Path
 
 from nbcontainers.build import cache, runmounts, selection
 from nbcontainers.build.caches import Caches
@@ -19,7 +18,7 @@ from nbcontainers.build.heredocs import mark
 from nbcontainers.build.instructions import Run
 from nbcontainers.build.runmounts import MountError, RunMount
 from nbcontainers.build.running import Command
-from nbcontainers.build.steps import Context, opened
+from nbcontainers.build.steps import Context, Scratch, opened
 from nbcontainers.linux import files
 from nbcontainers.linux.mounts import openat2
 from nbcontainers.runtime.spec import Mount, Rootfs
@@ -45,13 +44,13 @@ class RunStep:
         one: The instruction.
         options: The build's.
         context: The build's folder.
-        scratch: A directory for what the command sees; it is removed when the step has ended.
+        scratch: A place for what the command sees; it is closed when the step has ended.
 
     Raises:
         DockerfileError: A mount is not written right, now that its variables are known.
     """
 
-    def __init__(self, draft: Draft, one: Run, options: BuildOptions, context: Context, scratch: Path) -> None:
+    def __init__(self, draft: Draft, one: Run, options: BuildOptions, context: Context, scratch: Scratch) -> None:
         self._draft = draft
         self._one = one
         self._options = options
@@ -154,16 +153,11 @@ class RunStep:
         return {"destination": target, "type": "bind", "source": source, "options": ["bind", *options]}
 
     def _script_mount(self) -> Mount:
-        directory = self._directory("script")
+        directory = self._scratch.directory("script")
         path = directory / posixpath.basename(self._words[0])
         path.write_bytes(self._script.encode("utf-8", "surrogateescape"))
         path.chmod(0o755)
         return self._mount(_SCRIPTS, str(directory), "ro")
-
-    def _directory(self, name: str) -> Path:
-        directory = self._scratch / name
-        directory.mkdir(mode=0o755)
-        return directory
 
     def _tmpfs(self, mount: RunMount) -> Mount:
         options = ["nosuid", "nodev"] + ([f"size={mount.size_bytes}"] if mount.size_bytes else [])
@@ -180,7 +174,7 @@ class RunStep:
             environment[mount.env or name] = value.decode("utf-8", "surrogateescape")
             if not mount.target:
                 return []
-        path = self._scratch / f"secret-{number}"
+        path = self._scratch.file(f"secret-{number}")
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:
             file.write(value)
@@ -210,11 +204,14 @@ class RunStep:
         else:
             self._context.purge()
             # An overlay without an upper directory wants two lower ones.
-            lower = [str(self._context.directory), str(self._directory(f"empty-{number}"))]
+            lower = [str(self._context.directory), str(self._scratch.directory(f"empty-{number}"))]
             rootfs = Rootfs(lower=lower, upper=None, work=None, host=None, volatile=True)
         _check_source(mount, rootfs)
         if not mount.readonly:
-            upper, work = str(self._directory(f"upper-{number}")), str(self._directory(f"work-{number}"))
+            upper, work = (
+                str(self._scratch.directory(f"upper-{number}")),
+                str(self._scratch.directory(f"work-{number}")),
+            )
             rootfs = Rootfs(lower=rootfs["lower"], upper=upper, work=work, host=rootfs["host"], volatile=True)
         made = self._mount(self._target(mount), "", *(["ro"] if mount.readonly else []))
         made["rootfs"] = rootfs

@@ -32,14 +32,12 @@ from nbcontainers.build.rules import Checks
 from nbcontainers.build.running import Runner
 from nbcontainers.build.runstep import RunStep, Tree
 from nbcontainers.build.selection import Root
-from nbcontainers.build.steps import Context, CopyStep, WorkdirStep, clamp_times, clear_stubs
+from nbcontainers.build.steps import Context, CopyStep, Scratch, WorkdirStep, clamp_times, clear_stubs
+from nbcontainers.build.stubs import ALWAYS
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.images import Images, layers
 from nbcontainers.images.config import ImageConfig, architecture
-from nbcontainers.linux import files
 from nbcontainers.runtime.rootfs import open_rootfs
-
-_ALWAYS_MOUNTED = ("/proc", "/sys", "/dev", "/etc/hosts", "/etc/resolv.conf")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +49,8 @@ class Build:
         runner: Runs RUN.
         cache: What was made before.
         caches: The directories of cache mounts.
-        scratch: This build's own directory.
+        scratch: Makes a place for what a step needs on its way.
+        stubs: A layer of mount points.
         context: The folder that COPY and ADD see.
         options: What was asked for.
         scope: What all instructions see.
@@ -67,7 +66,8 @@ class Build:
     runner: Runner
     cache: Cache
     caches: Caches
-    scratch: Path
+    scratch: Callable[[], Scratch]
+    stubs: Path
     context: Context
     options: BuildOptions
     scope: Scope
@@ -201,7 +201,7 @@ class StageBuild:
         return True
 
     async def _run(self, one: Run) -> None:
-        scratch = self._scratch()
+        scratch = self._build.scratch()
         step = RunStep(self.draft, one, self._build.options, self._build.context, scratch)
         trees = {mount.from_: await self._tree(one, mount.from_) for mount in step.mounts if mount.from_}
         key = await step.key(trees)
@@ -211,22 +211,18 @@ class StageBuild:
         self._container = snapshot_key[:12]
         self.events.put_nowait(Running(container=self._container))
         async with contextlib.AsyncExitStack() as held:
-            held.callback(files.remove_tree, str(scratch))
+            held.callback(scratch.close)
             command = await step.command(trees, self._build.caches, held)
             rootfs = self._snapshots.prepare(snapshot_key, self.draft.snapshot, volatile=True)
             held.callback(self._snapshots.remove, snapshot_key)
+            if rootfs["host"] is None:
+                rootfs["lower"] = [*rootfs["lower"], str(self._build.stubs)]
             async for output in self._build.runner.run(snapshot_key, rootfs, command):
                 self.events.put_nowait(output)
-            destinations = [*_ALWAYS_MOUNTED, *(mount["destination"] for mount in command.mounts)]
+            destinations = [*ALWAYS, *(mount["destination"] for mount in command.mounts)]
             upper = self._snapshots.upper(snapshot_key)
-            clear_stubs(self._snapshots, upper, self.draft.snapshot, destinations)
+            clear_stubs(self._snapshots, upper, self.draft.snapshot, destinations, scratch)
             self._commit(key, snapshot_key, one)
-
-    def _scratch(self) -> Path:
-        """Make a directory for a step."""
-        path = self._build.scratch / os.urandom(8).hex()
-        path.mkdir(mode=0o700)
-        return path
 
     async def _source(self, one: Instruction, name: str) -> Source:
         """Return what an instruction means by a name, when it is there."""
@@ -251,7 +247,7 @@ class StageBuild:
         return Tree(rootfs=self._snapshots.view(image.snapshot), key=image.id)
 
     async def _copy(self, one: Copy) -> None:
-        scratch = self._scratch()
+        scratch = self._build.scratch()
         try:
             step = CopyStep(self.draft, one, self._snapshots, scratch, self._build.checks)
             if self._reuse(step.early_key, one):
@@ -274,7 +270,7 @@ class StageBuild:
                         raise BuildError(f"{one.name} failed: {error}") from error
                     self._commit(key, snapshot_key, one)
         finally:
-            await asyncio.to_thread(files.remove_tree, str(scratch))
+            scratch.close()
 
     @contextlib.contextmanager
     def _new_snapshot(self) -> Iterator[str]:

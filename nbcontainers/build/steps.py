@@ -9,8 +9,7 @@ import contextlib
 import os
 import posixpath
 import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nbcontainers.build import archives, cache, downloads, modes, selection, stubs
@@ -41,6 +40,39 @@ def opened(rootfs: Rootfs) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+class Scratch:
+    """A directory for what steps need on their way, made when something is first put there.
+
+    Args:
+        path: Where.
+        discard: Takes a directory away.
+    """
+
+    def __init__(self, path: Path, discard: Callable[[Path], None]) -> None:
+        self._path = path
+        self._discard = discard
+
+    def directory(self, name: str) -> Path:
+        """Make a directory of this name in it.
+
+        Raises:
+            FileExistsError: There is one.
+        """
+        path = self.file(name)
+        path.mkdir(mode=0o755)
+        return path
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file that may be made in it."""
+        self._path.mkdir(mode=0o700, exist_ok=True)
+        return self._path / name
+
+    def close(self) -> None:
+        """Take everything away."""
+        if self._path.exists():
+            self._discard(self._path)
 
 
 class Context:
@@ -87,7 +119,7 @@ class CopyStep:
         DockerfileError: A value makes no sense, now that its variables are known.
     """
 
-    def __init__(self, draft: Draft, one: Copy, snapshots: Snapshots, scratch: Path, checks: Checks) -> None:
+    def __init__(self, draft: Draft, one: Copy, snapshots: Snapshots, scratch: Scratch, checks: Checks) -> None:
         self._draft = draft
         self._one = one
         self._snapshots = snapshots
@@ -178,14 +210,12 @@ class CopyStep:
         self._own_files: list[tuple[str, str]] = []
         for number, source in enumerate(self._sources):
             if downloads.is_url(source):
-                directory = self._scratch / f"fetched-{number}"
-                directory.mkdir(mode=0o700)
-                path = str(directory / "file")
+                path = str(self._scratch.file(f"fetched-{number}"))
                 await downloads.fetch(source, path, self._checksum)
                 self._own_files.append((downloads.file_name(source), path))
         for number, heredoc in enumerate(self._one.contents):
             text = self._draft.expand(self._one.node, heredoc.text, _TEXT) if heredoc.expands else heredoc.text
-            path = str(self._scratch / f"inline-{number}")
+            path = str(self._scratch.file(f"inline-{number}"))
             with open(path, "wb") as file:
                 file.write(text.encode("utf-8", "surrogateescape"))
             os.chmod(path, 0o644)
@@ -258,8 +288,9 @@ class CopyStep:
         return archives.is_archive(picked.entries[0].path)
 
     def _unpacked(self, picked: Picked) -> Picked:
-        directory = tempfile.mkdtemp(prefix="unpacked-", dir=self._scratch)
-        archives.unpack(open(picked.entries[0].path, "rb"), directory, keep_owners=True)  # noqa: SIM115  it is closed
+        directory = str(self._scratch.directory(f"unpacked-{os.urandom(8).hex()}"))
+        with open(picked.entries[0].path, "rb") as archive:
+            archives.unpack(archive, directory, keep_owners=True)
         with Root(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), is_private=True) as root:
             unpacked = root.pick("/", None)[0]
             # The root's descriptors go with it: name the files by their paths instead.
@@ -338,9 +369,16 @@ def status_below(snapshots: Snapshots, snapshot: str | None, path: str) -> os.st
     return None
 
 
-def clear_stubs(snapshots: Snapshots, upper: Path, snapshot: str | None, destinations: list[str]) -> None:
+def clear_stubs(
+    snapshots: Snapshots, upper: Path, snapshot: str | None, destinations: list[str], scratch: Scratch
+) -> None:
     """Remove from a layer what was only made for something to be mounted on."""
-    stubs.remove(str(upper), destinations, lambda path: status_below(snapshots, snapshot, path))
+    stubs.remove(
+        str(upper),
+        destinations,
+        lambda path: status_below(snapshots, snapshot, path),
+        lambda: scratch.file(os.urandom(8).hex()),
+    )
 
 
 def clamp_times(upper: Path, epoch_seconds: int) -> None:

@@ -106,7 +106,7 @@ class Engine:
         runner = Runner(
             self.root / "build", self.launcher, self.networks, self.cleanup, self.specification.cgroup_parent
         )
-        self.builder = Builder(self.images, runner, self.root / "build")
+        self.builder = Builder(self.images, runner, self.root / "build", self.cleanup.discard)
         by_id: dict[str, Container] = {}
         self.networking = Networking(
             networks=self.networks,

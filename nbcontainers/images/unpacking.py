@@ -105,12 +105,14 @@ class Rules:
         keep_kinds: Nothing that is no directory takes a directory's place, nor the other way round.
         owner: Who everything will belong to; None for whom the archive names.
         duplicates: A file may come twice; then the later one counts.
+        devices: Device nodes are made; else they are refused.
     """
 
     whiteouts: bool = True
     keep_kinds: bool = False
     owner: tuple[int, int] | None = None
     duplicates: bool = True
+    devices: bool = True
 
 
 class Unpacker:
@@ -238,11 +240,11 @@ class Unpacker:
             return
         elif member.isfifo():
             os.mkfifo(name, 0o600, dir_fd=parent_fd)
-        elif member.ischr() or member.isblk():
+        elif (member.ischr() or member.isblk()) and self._rules.devices:
             kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
             os.mknod(name, kind | 0o600, os.makedev(member.devmajor, member.devminor), dir_fd=parent_fd)
         else:
-            raise errors.InvalidArgument(f"'{member.name}' is of a kind that no layer has: {member.type!r}")
+            raise errors.InvalidArgument(f"'{member.name}' is of a kind that cannot be here: {member.type!r}")
         self._set_metadata(parent_fd, name, member)
 
     def _clear(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> bool:

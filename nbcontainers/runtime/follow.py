@@ -40,8 +40,10 @@ class Follower:
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._inotify.fd)
-        self._inotify.close()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._inotify.fd)
+        # Closing waits for one of the kernel's grace periods: 5 ms that nobody else need wait for.
+        loop.run_in_executor(None, self._inotify.close)
         self._reader.close()
 
     async def frames(self) -> AsyncIterator[Frame]:
