@@ -31,6 +31,7 @@ class Face:
         stdin: What the command's container reads, or None for nothing.
         out: Takes a container's standard output.
         err: Takes its standard error, and remarks.
+        may_start: Whether this user's engine is started when none runs.
         build_events: Takes the messages of a build as they come; by default they are printed.
     """
 
@@ -38,6 +39,7 @@ class Face:
     stdin: bytes | None = None
     out: Write = _stdout
     err: Write = _stderr
+    may_start: bool = True
     build_events: Callable[[dict[str, Any]], object] | None = None
     _client: Client | None = field(default=None, repr=False)
 
@@ -45,7 +47,7 @@ class Face:
     def client(self) -> Client:
         """The engine, connected to when it is first needed."""
         if self._client is None:
-            self._client = connect(self.url)
+            self._client = connect(self.url, start=self.may_start)
         return self._client
 
     def binary(self) -> Write:
@@ -63,7 +65,7 @@ class Face:
 
     def use(self, url: str | None) -> None:
         """Speak to another engine from now on."""
-        client = connect(url)
+        client = connect(url, start=self.may_start)
         if self._client is not None:
             self._client.close()
         self._client, self.url = client, url

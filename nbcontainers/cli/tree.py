@@ -27,14 +27,21 @@ def tree() -> None:
 
 
 def invoke(arguments: list[str], face: Face) -> Any:
-    """Run one command and return its value.
+    """Run one command of a notebook and return its value; of one that asks for help, or says nothing, help is printed.
 
     Raises:
         click.ClickException: The command's words are wrong.
         docker.errors.DockerException: The engine refuses.
         nbcontainers.errors.Error: There is no engine.
     """
-    return tree.main(args=arguments, prog_name="container", standalone_mode=False, obj=face)
+    try:
+        with tree.make_context("%container", list(arguments), obj=face) as context:
+            return tree.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+    except click.exceptions.Exit:
+        pass  # the help was printed
+    return None
 
 
 @tree.command(context_settings=_ALL)

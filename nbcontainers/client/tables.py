@@ -7,7 +7,7 @@ import html
 import math
 import struct
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ _STATE_COLOURS = {"running": "#2e9e5b", "paused": "#c08a00", "exited": "#888", "
 
 class Table(pd.DataFrame):
     """A DataFrame that shows sizes, percent and states for people; its values stay what they are."""
+
+    rows_shown: ClassVar[int] = 60
+    """How many rows the HTML of a table has at most; of a longer one, those in the middle are left out."""
 
     @property
     def _constructor(self) -> type["Table"]:
@@ -43,7 +46,7 @@ class Table(pd.DataFrame):
                 formatters[name] = _when
             elif not pd.api.types.is_numeric_dtype(self[name]):
                 formatters[name] = _escaped
-        return str(pd.DataFrame(self).to_html(formatters=formatters, escape=False, max_rows=60, border=0))
+        return str(pd.DataFrame(self).to_html(formatters=formatters, escape=False, max_rows=Table.rows_shown, border=0))
 
 
 def human_bytes(value: float) -> str:

@@ -20,6 +20,9 @@ def explained() -> Iterator[None]:
         yield
     except click.exceptions.Exit:
         return
+    except click.UsageError as error:
+        more = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
+        raise UsageError(error.format_message().rstrip(".") + more) from None
     except click.ClickException as error:
         raise UsageError(error.format_message()) from None
     except docker.errors.APIError as error:

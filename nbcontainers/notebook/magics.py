@@ -8,10 +8,11 @@ from typing import Any
 import click
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class, no_var_expand
-from traitlets import Bool, Unicode
+from traitlets import Bool, Int, Unicode
 
 from nbcontainers.cli import Face, invoke
 from nbcontainers.cli.tree import ExitCode, build_image
+from nbcontainers.client.tables import Table
 from nbcontainers.notebook import failures
 from nbcontainers.notebook.cards import ImageCard
 from nbcontainers.notebook.progress import BuildProgress
@@ -30,16 +31,40 @@ class Text(str):
         printer.text(str(self))
 
 
+class Said(int):
+    """An exit code that was told of already, so that a notebook need not show it."""
+
+    def _ipython_display_(self) -> None:
+        """Show nothing."""
+
+
 @magics_class
 class ContainerMagics(Magics):
-    """``%container``, ``%%container`` and ``%%dockerfile``; configured by ``%config ContainerMagics``."""
+    """``%container``, ``%%container`` and ``%%dockerfile``; configured by ``%config ContainerMagics``.
 
-    host = Unicode("", help="The engine to speak to; empty for this user's own.").tag(config=True)
+    The same settings stand in ``ipython_config.py`` as ``c.ContainerMagics.rows = 20``.
+    """
+
+    host = Unicode(
+        "", help="The engine to speak to: unix:///path, tcp://host:port, or docker; empty for this user's own."
+    ).tag(config=True)
+    start_engine = Bool(True, help="Start this user's engine in the background when none runs.").tag(config=True)
+    rows = Int(60, min=1, help="Rows of a table that are shown; all of them are in the DataFrame.").tag(config=True)
     show_exit_code = Bool(True, help="Say how a foreground container ended when it did not end well.").tag(config=True)
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell=shell)
-        self.face = Face(url=self.host or None)
+        self.face = Face(url=self.host or None, may_start=self.start_engine)
+        Table.rows_shown = self.rows
+        self.observe(self._take_settings, ("host", "start_engine", "rows"))
+
+    def _take_settings(self, change: dict[str, Any]) -> None:
+        """Follow ``%config ContainerMagics.NAME = value``."""
+        Table.rows_shown = self.rows
+        self.face.may_start = self.start_engine
+        if change["name"] == "host":
+            with failures.explained():
+                self.face.use(self.host or None)
 
     @no_var_expand
     @line_cell_magic
@@ -89,7 +114,7 @@ class ContainerMagics(Magics):
         if isinstance(value, ExitCode):
             if value and self.show_exit_code:
                 sys.stderr.write(f"exit code {int(value)}{_meaning(value)}\n")
-            return None if value == 0 else int(value)
+            return None if value == 0 else Said(value) if self.show_exit_code else int(value)
         if built:
             return ImageCard(self.face.client, value)
         return Text(value) if isinstance(value, str) else value
@@ -98,8 +123,7 @@ class ContainerMagics(Magics):
     def dockerfile(self, line: str, cell: str) -> Any:
         """Build an image from the cell: ``%%dockerfile -t hello:1``.
 
-        Options: -t NAME, --build-arg NAME=value, --target STAGE, --no-cache, --pull, --network MODE, -o VARIABLE (where
-        to put the image's card), and the context's folder, by default the notebook's.
+        ``%%dockerfile --help`` lists the options; the context's folder is by default the notebook's.
         """
         with failures.explained():
             options = _dockerfile_options(line)
@@ -123,24 +147,22 @@ def _words(line: str) -> list[str]:
         raise UsageError(f"cannot read '{line}': {str(error).lower()}") from None
 
 
-@click.command(add_help_option=False)
-@click.option("-t", "--tag", "tags", multiple=True)
-@click.option("--build-arg", "buildargs", multiple=True)
-@click.option("--target", default=None)
-@click.option("--no-cache", is_flag=True)
-@click.option("--pull", is_flag=True)
-@click.option("--label", "labels", multiple=True)
-@click.option("--network", default=None)
-@click.option("-o", "--output", default=None)
+@click.command(options_metavar="[OPTIONS]")
+@click.option("-t", "--tag", "tags", multiple=True, help="Name of the image.")
+@click.option("--build-arg", "buildargs", multiple=True, help="NAME=value, or NAME to take this process's.")
+@click.option("--target", default=None, help="Stage to stop at.")
+@click.option("--no-cache", is_flag=True, help="Run every step anew.")
+@click.option("--pull", is_flag=True, help="Look for newer base images.")
+@click.option("--label", "labels", multiple=True, help="NAME=value.")
+@click.option("--network", default=None, help="Network of RUN.")
+@click.option("-o", "--output", default=None, metavar="VARIABLE", help="Where to put the image's card.")
 @click.argument("context", type=click.Path(exists=True, file_okay=False), default=".")
-def _parse_dockerfile(**options: Any) -> dict[str, Any]:
-    return options
+def _parse_dockerfile(**options: Any) -> None:
+    """Build an image from the cell, with files from the folder CONTEXT, by default the notebook's."""
 
 
 def _dockerfile_options(line: str) -> dict[str, Any]:
-    words = _words(line)
-    options: dict[str, Any] = _parse_dockerfile.main(args=words, prog_name="%%dockerfile", standalone_mode=False)
-    return options
+    return _parse_dockerfile.make_context("%%dockerfile", _words(line)).params
 
 
 def _meaning(code: int) -> str:

@@ -66,3 +66,47 @@ def test_commands_compose_and_templates_keep_their_braces() -> None:
     assert shown[6] == ""
     assert "'$(ps -a)' says no text" in shown[7]
     assert "no such object: nothing" in shown[8]
+
+
+def test_help_and_settings_read_well() -> None:
+    shown = run_cells(
+        "%load_ext nbcontainers",
+        "%container run --help",
+        "%%dockerfile --help\nFROM busybox",
+        "%container",
+        "%container ps --badflag",
+        "%container runn",
+        "%config ContainerMagics",
+        "%config ContainerMagics.rows = 2",
+        "for n in range(4):\n    name = %container create --name row{n} busybox true\n"
+        "df = %container ps -a\ndf._repr_html_().count('<code>'), len(df)",
+        "%container rm row0 row1 row2 row3",
+        "%config ContainerMagics.host = 'unix:///nowhere/engine.sock'",
+        "code = %container run --rm busybox sh -c 'exit 3'\ncode + 1",
+        "%container run --rm busybox sh -c 'exit 3'",
+    )
+    assert shown[1].startswith("Usage: %container run [OPTIONS] IMAGE [COMMAND]...\n")
+    assert shown[1].rstrip().endswith("Show this message and exit.")
+    assert shown[2].startswith("Usage: %%dockerfile [OPTIONS] [CONTEXT]\n")
+    assert shown[3].startswith("Usage: %container [OPTIONS] COMMAND [ARGS]...\n")
+    assert shown[4] == "UsageError: No such option '--badflag' (see %container ps --help)\n"
+    assert shown[5].startswith("UsageError: No such command 'runn'. Did you mean 'run'?")
+    for name in ("host", "rows", "show_exit_code", "start_engine"):
+        assert f"ContainerMagics.{name}=" in shown[6]
+    assert shown[8] == "(2, 4)"
+    assert "'unix:///nowhere/engine.sock' does not answer" in shown[10]
+    assert "Traceback" not in shown[10]
+    assert shown[11] == "exit code 3\n4"  # the engine is still the one before
+    assert shown[12] == "exit code 3\n"
+
+
+def test_no_engine_is_started_where_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NBCONTAINERS_HOST")
+    shown = run_cells(
+        "import sys, nbcontainers.client\n"
+        "sys.modules['nbcontainers.client.connect'].default_socket = lambda: '/nowhere/engine.sock'\n"
+        "get_ipython().config.ContainerMagics.start_engine = False",
+        "%load_ext nbcontainers",
+    )
+    assert "'unix:///nowhere/engine.sock' does not answer" in shown[1]
+    assert "Traceback" not in shown[1]
