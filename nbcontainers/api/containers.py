@@ -24,6 +24,8 @@ async def list_containers(call: Call) -> web.Response:
         found = found[:limit]
     sizes = [await call.engine.sizes.of(container) if call.flag("size") else None for container in found]
     rows = [inspection.summary(container, size) for container, size in zip(found, sizes, strict=True)]
+    for container, row in zip(found, rows, strict=True):
+        row["Names"] = [f"/{container.name}", *call.engine.networking.link_names(container)]
     return responses.json(rows)
 
 
@@ -100,8 +102,16 @@ async def rename(call: Call) -> web.Response:
 async def remove(call: Call) -> web.Response:
     """``DELETE /containers/{id}``."""
     if call.flag("link"):
-        raise errors.Unsupported("links are not supported")
+        raise errors.NotFound(f"cannot remove the link '{call.parameters['id']}': container/alias is wanted")
     await call.engine.remove(call.parameters["id"], force=call.flag("force"), volumes=call.flag("v"))
+    return responses.empty()
+
+
+async def unlink(call: Call) -> web.Response:
+    """``DELETE /containers/{id}/{alias}?link=1``: a container's other name for another one is removed."""
+    if not call.flag("link"):
+        raise errors.NoSuchContainer(f"{call.parameters['id']}/{call.parameters['alias']}")
+    call.engine.networking.unlink(call.engine.container(call.parameters["id"]), call.parameters["alias"])
     return responses.empty()
 
 
@@ -181,4 +191,5 @@ def routes() -> list[Route]:
         Route("POST", "/containers/{id}/resize", resize),
         Route("POST", "/containers/{id}/wait", wait, interruptible=True),
         Route("DELETE", "/containers/{id}", remove),
+        Route("DELETE", "/containers/{id}/{alias}", unlink),
     ]

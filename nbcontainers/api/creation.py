@@ -119,8 +119,6 @@ def _host_config(body: wire.CreateRequest) -> HostConfig:
     if text == b"null":
         text = b"{}"
     asked = decode(text, wire.HostConfig, "HostConfig")
-    if asked.links:
-        raise errors.Unsupported("links come later")
     _refuse_unsupported(decode(text, dict[str, object], "HostConfig"))
     _refuse_impossible(asked)
     namespaces.check_together(body, asked)

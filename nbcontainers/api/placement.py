@@ -3,6 +3,8 @@
 Source: Docker Engine API v1.47, ``NetworkSettings``, ``EndpointSettings``, ``PortMap``, ``Port``.
 """
 
+from collections.abc import Mapping
+
 from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
 
 Json = dict[str, object]
@@ -110,10 +112,14 @@ def port_bindings(asked: HostConfig) -> Json:
     return dict(shown)
 
 
-def links(container: Container) -> list[str] | None:
-    """Return the containers of the default bridge that this one knows by a name of its choice."""
-    found = []
-    for link in container.host_config.links:
-        name, _, alias = link.partition(":")
-        found.append(f"/{name.removeprefix('/')}:/{container.name}/{alias or name.removeprefix('/')}")
-    return found or None
+def links(container: Container, containers: Mapping[str, Container]) -> list[str] | None:
+    """Return the containers of the default bridge that this one knows by a name of its choice.
+
+    Args:
+        container: The container.
+        containers: All there are, by their ids.
+    """
+    found = [(containers.get(link.container_id), link) for link in container.links]
+    return [
+        f"/{other.name if other else link.container_id}:/{container.name}/{link.alias}" for other, link in found
+    ] or None

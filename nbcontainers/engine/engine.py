@@ -212,6 +212,7 @@ class Engine:
         host_config, warnings = limits.adapt(host_config, swap_limit=self._swap_limit)
         container = creation.plan(name, image, config, host_config)
         container.networks = self.networking.plan(host_config, endpoints or {})
+        container.links = self.networking.plan_links(host_config)
         with creation.undone_on_error(self.specification, container):
             creation.make(self.specification, self.snapshots, self.volumes, image, container, donors)
             self._state.save(container)

@@ -75,6 +75,7 @@ def hosts(container: Container) -> str:
         lines.append(f"{gateway if address == HOST_GATEWAY else address}\t{name}\n")
     if host_config.network_mode == "host":
         return _read("/etc/hosts", _LOCAL_NAMES) + "".join(lines)
+    lines += [link.hosts for link in container.links]
     qualified = f"{config.hostname}.{config.domainname} " if config.domainname else ""
     for endpoint in endpoints:
         for own in (endpoint.address, endpoint.ipv6_address):

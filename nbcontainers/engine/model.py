@@ -383,6 +383,23 @@ class Attachment:
     endpoint: NetworkEndpoint = field(default_factory=NetworkEndpoint)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Another container that a container knows by a name of its own choice.
+
+    Args:
+        container_id: The other one.
+        alias: Its name.
+        hosts: Its line in /etc/hosts, since the container was started.
+        environment: What the environment tells of it.
+    """
+
+    container_id: str
+    alias: str
+    hosts: str = ""
+    environment: tuple[str, ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
 class Container:
     """One container: what was asked, and what is true now. The engine alone changes it.
@@ -395,6 +412,7 @@ class Container:
         args: The words after it.
         created_ns: When it was created, nanoseconds since the epoch.
         networks: Its places in networks, by the networks' names.
+        links: The containers of the default bridge that it knows by other names.
         ports: What of it is published now.
         restart_count: How often it was started again by its restart policy, since it was started by the user.
         stopped_by_user: Whether the user has ended it since.
@@ -411,6 +429,7 @@ class Container:
     mounts: tuple[MountPoint, ...] = ()
     state: ContainerState = field(default_factory=ContainerState)
     networks: dict[str, Attachment] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
     restart_count: int = 0
     stopped_by_user: bool = False

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine import files, publishing
+from nbcontainers.engine import files, linking, publishing
 from nbcontainers.engine.events import Events
-from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
+from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, Link, NetworkEndpoint
 from nbcontainers.engine.naming import Naming
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
@@ -129,8 +129,32 @@ class Networking:
         for name, config in asked.items():
             network = self._networks.get(name)
             self._check(network, config)
-            attachments[name] = Attachment(network_id=network.id, config=config)
+            links = config.links if network.is_predefined else (*config.links, *host_config.links)
+            attachments[name] = Attachment(network_id=network.id, config=replace(config, links=links))
         return attachments
+
+    def plan_links(self, host_config: HostConfig) -> tuple[Link, ...]:
+        """Return the links of a new container; in networks of the user's they are names, and part of ``plan``.
+
+        Raises:
+            errors.InvalidArgument: There is no such container, or the network has no links.
+        """
+        if host_config.links and host_config.network_mode in (HOST, NONE):
+            raise errors.InvalidArgument("conflicting options: host type networking can't be used with links")
+        return linking.plan(self._containers, host_config.links) if host_config.network_mode == BRIDGE else ()
+
+    def link_names(self, container: Container) -> list[str]:
+        """Return the names that linked containers have for this one."""
+        return linking.names(self._containers, container)
+
+    def unlink(self, container: Container, alias: str) -> None:
+        """Take a link from a container.
+
+        Raises:
+            errors.NotFound: It has none of this name.
+        """
+        linking.remove(container, alias)
+        self._state.save(container)
 
     def _check_company(self, mode: Network, networks: list[Network]) -> None:
         for network in (mode, *networks):
@@ -174,7 +198,7 @@ class Networking:
 
     def is_ready(self, container: Container) -> bool:
         """Say whether ``attach_at_once`` can be done."""
-        if container.host_config.network_mode.startswith("container:"):
+        if container.links or container.host_config.network_mode.startswith("container:"):
             return False
         wishes = self._wishes(container)
         return not wishes or (self._is_simple(wishes) and bool(self._networks.prepared))
@@ -202,7 +226,11 @@ class Networking:
         """
         mode = container.host_config.network_mode
         if mode.startswith("container:"):
-            return self._namespace_of(self._sharer(mode.removeprefix("container:")))
+            name = mode.removeprefix("container:")
+            if sharer := linking.find(self._containers, name):
+                return self._namespace_of(sharer)
+            raise errors.NoSuchContainer(name)
+        container.links = linking.resolve(self._containers, container)
         wishes = self._wishes(container)
         endpoints = await self._networks.join(container.id, wishes) if wishes else []
         self._enter(container, endpoints)
@@ -211,17 +239,19 @@ class Networking:
         namespace_fd = endpoints[0].namespace_fd
         try:
             await self._naming.serve(container, namespace_fd)
+            self._tell_linked(container)
         except BaseException:
             os.close(namespace_fd)
             raise
         return namespace_fd
 
-    def _sharer(self, name: str) -> Container:
-        """Return the container whose network another one is to have."""
-        for container in self._containers.values():
-            if name in (container.id, container.name) or (len(name) >= 12 and container.id.startswith(name)):
-                return container
-        raise errors.NoSuchContainer(name)
+    def _tell_linked(self, container: Container) -> None:
+        """Have the running containers that are linked to one know its new address."""
+        for other in self._containers.values():
+            if other.state.pid and any(link.container_id == container.id for link in other.links):
+                before = files.contents(other)
+                other.links = linking.readdressed(other, container)
+                files.follow(self._specification.directory(other.id), before, files.contents(other))
 
     def _namespace_of(self, container: Container) -> int:
         """Return a descriptor of a running container's network namespace.

@@ -57,6 +57,7 @@ def environment(container: Container, more: tuple[str, ...] = (), *, tty: bool |
         tty: Whether the process has a terminal; None: as the container's own.
     """
     variables = {"PATH": DEFAULT_PATH, "HOSTNAME": container.config.hostname}
+    variables |= dict(entry.split("=", 1) for link in container.links for entry in link.environment)
     if container.config.tty if tty is None else tty:
         variables["TERM"] = "xterm"
     for entry in (*container.config.env, *more):

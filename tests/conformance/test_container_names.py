@@ -10,6 +10,7 @@ from typing import Any
 
 import dnslib
 import pytest
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from tests.conformance.lan import Lan, said
@@ -275,3 +276,34 @@ def test_nothing_is_left_of_a_container(lan: Lan) -> None:
         name for name in said(lan.home_fd, "ip -o link | cut -d: -f2").split() if name.endswith(str(network.id)[:5])
     )
     until(lambda: said(lan.home_fd, f"ip -o link show master {bridge}") == "")
+
+
+def test_legacy_links(lan: Lan) -> None:
+    """On the default bridge: names in /etc/hosts, and what the other one is in the environment."""
+    web = lan.run(name="web", environment={"COLOUR": "blue"}, ports={"80/tcp": None}, hostname="webhost")
+    asking = lan.run("bridge", "sh", "-c", "env; cat /etc/hosts; sleep 600", name="asking", links={"web": "my-shop"})
+    address = lan.address(web, "bridge")
+    until(lambda: b"asking" in asking.logs())
+    said_inside = asking.logs().decode()
+    assert f"{address}\tmy-shop webhost web\n" in said_inside
+    for line in (
+        "MY_SHOP_NAME=/asking/my-shop",
+        "MY_SHOP_ENV_COLOUR=blue",
+        f"MY_SHOP_PORT=tcp://{address}:80",
+        f"MY_SHOP_PORT_80_TCP_ADDR={address}",
+    ):
+        assert line in said_inside.splitlines()
+    assert asking.attrs["HostConfig"]["Links"] == ["/web:/asking/my-shop"]
+    names = {name for row in lan.client.api.containers() for name in row["Names"]}
+    assert names == {"/web", "/asking", "/asking/my-shop"}
+    lan.run()  # which takes the next address
+    web.restart(timeout=0)
+    with open(asking.attrs["HostsPath"]) as file:
+        assert f"{lan.address(web, 'bridge')}\tmy-shop" in file.read()
+    web.stop(timeout=0)
+    with pytest.raises(APIError, match="Cannot link to a non running container: /web AS /asking/my-shop"):
+        asking.restart(timeout=0)
+    with pytest.raises(APIError, match="could not get container for nobody"):
+        lan.run(links={"nobody": "x"})
+    lan.client.api.remove_container("asking/my-shop", link=True)
+    asking.start()
