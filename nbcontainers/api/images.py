@@ -76,6 +76,8 @@ async def inspect(call: Call) -> web.Response:
             "GraphDriver": {"Name": "overlay2", "Data": None},
             "RootFS": {"Type": "layers", "Layers": document.rootfs.diff_ids},
             "Metadata": {"LastTagTime": times.NEVER},
+            # Docker's until API 1.45; docker-compose 1.29 cannot make a container anew without it, whatever it speaks.
+            "ContainerConfig": document.config,
         }
     )
 

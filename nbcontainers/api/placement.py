@@ -38,7 +38,7 @@ def networks(container: Container) -> Json:
 
 def _attachment(container: Container, attachment: Attachment) -> Json:
     config, endpoint = attachment.config, attachment.endpoint
-    addresses = _addresses(endpoint)
+    names = [container.name, *config.aliases, container.id[:12], container.config.hostname]
     return {
         "IPAMConfig": _wanted(config),
         "Links": config.links or None,
@@ -46,9 +46,9 @@ def _attachment(container: Container, attachment: Attachment) -> Json:
         "DriverOpts": config.driver_opts or None,
         "NetworkID": attachment.network_id,
         "EndpointID": endpoint.endpoint_id,
-        **addresses,
+        **_addresses(endpoint),
         "MacAddress": endpoint.mac_address or config.mac_address,
-        "DNSNames": [container.name, *config.aliases, container.id[:12]] if endpoint.interface else None,
+        "DNSNames": list(dict.fromkeys(names)) if endpoint.interface else None,
     }
 
 
