@@ -62,7 +62,7 @@ def test_two_services_find_each_other(lan: Lan, tmp_path: Path) -> None:
     assert heard("127.0.0.1", port) == "web"
     assert lan.address(lan.client.containers.get("project_fixed_1"), "project_given") == "10.123.0.10"
     before = lan.client.containers.get("project_web_1").id
-    compose("up", "-d", "--force-recreate", "--no-deps", "web")
+    compose("up", "-d", "-t", "0", "--force-recreate", "--no-deps", "web")
     assert lan.client.containers.get("project_web_1").id != before
-    compose("down")
+    compose("down", "-t", "0")
     assert len(lan.client.networks.list()) == 3
