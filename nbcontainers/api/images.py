@@ -1,85 +1,21 @@
 """The endpoints of images, but for building them (see ``builds``)."""
 
-from fnmatch import fnmatchcase
-
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import contexts, responses, times
+from nbcontainers.api import contexts, image_documents, responses
 from nbcontainers.api.calls import Call
-from nbcontainers.api.filters import labels_match
 from nbcontainers.api.routing import Route
-from nbcontainers.images import Image
-
-IMAGE_FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
-Json = dict[str, object]
 
 
 async def list_images(call: Call) -> web.Response:
     """``GET /images/json``."""
-    asked = call.filters(IMAGE_FILTERS)
-    images = call.engine.images
-    before = [images.get(name).created_ns for name in asked.get("before", ())]
-    since = [images.get(name).created_ns for name in asked.get("since", ())]
-    found = []
-    for image in images.list():
-        if "dangling" in asked and bool(image.repo_tags) == (asked["dangling"][0].lower() in ("1", "true")):
-            continue
-        if "reference" in asked and not any(_fits(image, pattern) for pattern in asked["reference"]):
-            continue
-        if any(image.created_ns >= time for time in before) or any(image.created_ns <= time for time in since):
-            continue
-        if labels_match(image.config.config.labels, asked.get("label", [])):
-            found.append(image)
-    found.sort(key=lambda image: image.created_ns, reverse=True)
-    return responses.json([summary(call, image) for image in found])
-
-
-def _fits(image: Image, pattern: str) -> bool:
-    """Say whether a reference fits a pattern: with a tag it is matched whole, without one by its name."""
-    return any(fnmatchcase(tag, pattern) or fnmatchcase(tag.rpartition(":")[0], pattern) for tag in image.repo_tags)
-
-
-def summary(call: Call, image: Image) -> Json:
-    """Return one row of ``docker images``."""
-    return {
-        "Id": image.id,
-        "ParentId": image.parent or "",
-        "RepoTags": image.repo_tags,
-        "RepoDigests": image.repo_digests,
-        "Created": image.created_ns // 10**9,
-        "Size": image.size_bytes,
-        "SharedSize": -1,
-        "Labels": image.config.config.labels or {},
-        "Containers": sum(container.image_id == image.id for container in call.engine.containers()),
-    }
+    return responses.json([image_documents.summary(call, image) for image in image_documents.selected(call)])
 
 
 async def inspect(call: Call) -> web.Response:
     """``GET /images/{name}/json``."""
-    image = call.engine.images.get(call.parameters["name"])
-    document = image.config
-    return responses.json(
-        {
-            "Id": image.id,
-            "RepoTags": image.repo_tags,
-            "RepoDigests": image.repo_digests,
-            "Parent": image.parent or "",
-            "Comment": (document.history[-1].comment or "") if document.history else "",
-            "Created": times.rfc3339(image.created_ns),
-            "DockerVersion": "",
-            "Author": document.author or "",
-            "Config": document.config,
-            "Architecture": document.architecture,
-            "Os": document.os,
-            "Size": image.size_bytes,
-            "GraphDriver": {"Name": "overlay2", "Data": None},
-            "RootFS": {"Type": "layers", "Layers": document.rootfs.diff_ids},
-            "Metadata": {"LastTagTime": times.NEVER},
-            # Docker's until API 1.45; docker-compose 1.29 cannot make a container anew without it, whatever it speaks.
-            "ContainerConfig": document.config,
-        }
-    )
+    return responses.json(image_documents.inspect(call, call.engine.images.get(call.parameters["name"])))
 
 
 async def history(call: Call) -> web.Response:
@@ -116,9 +52,9 @@ def _reference(call: Call) -> str:
 
 async def remove(call: Call) -> web.Response:
     """``DELETE /images/{name}``."""
-    if call.flag("noprune"):
-        raise errors.Unsupported("noprune is not supported")
-    done = await call.engine.remove_image(call.parameters["name"], force=call.flag("force"))
+    done = await call.engine.remove_image(
+        call.parameters["name"], force=call.flag("force"), prune=not call.flag("noprune")
+    )
     return responses.json([{action: what} for action, what in done])
 
 

@@ -8,7 +8,7 @@ import asyncio
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import images, inspection, responses, volumes
+from nbcontainers.api import image_documents, inspection, responses, volumes
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 
@@ -36,7 +36,7 @@ async def usage(call: Call) -> web.Response:
 async def _images(call: Call) -> list[Json]:
     found = call.engine.images.list()
     shared = await asyncio.to_thread(call.engine.usage.shared, found)
-    return [{**images.summary(call, image), "SharedSize": shared[image.id]} for image in found]
+    return [{**image_documents.summary(call, image), "SharedSize": shared[image.id]} for image in found]
 
 
 async def _containers(call: Call) -> list[Json]:

@@ -403,8 +403,8 @@ class Engine:
         self.images.tag(image.id, reference)
         self.tell_of_image(image, "tag", name=reference)
 
-    async def remove_image(self, name: str, *, force: bool = False) -> Removals:
-        """Remove a reference, and the image with its last one.
+    async def remove_image(self, name: str, *, force: bool = False, prune: bool = True) -> Removals:
+        """Remove a reference, and the image with its last one; and what it was built on, unless not to be pruned.
 
         Returns:
             What was done: ``("Untagged", reference)`` and ``("Deleted", id)``.
@@ -413,7 +413,9 @@ class Engine:
             errors.Conflict: A container uses it.
         """
         image = self.images.get(name)
-        done = await asyncio.to_thread(self.images.remove, name, force=force, in_use=self._users_of)
+        done = await asyncio.to_thread(
+            self.images.remove, name, force=force, in_use=self._users_of, running=self._runners_of, prune=prune
+        )
         for action, what in done:
             if action == "Untagged":
                 self.tell_of_image(image, "untag")
@@ -428,6 +430,10 @@ class Engine:
     def _users_of(self, image_id: str) -> list[str]:
         """Return the ids of the containers made from an image."""
         return [container.id for container in list(self.containers()) if container.image_id == image_id]
+
+    def _runners_of(self, image_id: str) -> list[str]:
+        """Return the ids of those of them that run."""
+        return [name for name in self._users_of(image_id) if self.lifecycle.is_live(self.container(name))]
 
 
 def _remove_cgroups(parent: str) -> None:

@@ -46,6 +46,7 @@ class Image:
         created_ns: Nanoseconds since the epoch.
         parent: The id of the image it was built on, or empty.
         snapshot: Its top layer, None for an image without layers.
+        tagged_ns: When it was given a reference last; 0 for never.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Image:
     created_ns: int
     parent: str
     snapshot: str | None
+    tagged_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +83,16 @@ class _Entry(msgspec.Struct):
     parent: str
     size_bytes: int
     created_ns: int
+    tagged_ns: int = 0
 
 
 class _Index(msgspec.Struct):
     images: dict[str, _Entry] = {}
     references: dict[str, str] = {}
+
+
+def _nobody(_: str) -> Names:
+    return []
 
 
 class Images:
@@ -178,6 +185,7 @@ class Images:
             created_ns=entry.created_ns,
             parent=entry.parent,
             snapshot=entry.snapshot,
+            tagged_ns=entry.tagged_ns,
         )
 
     def _tags(self, image_id: str) -> Names:
@@ -194,12 +202,12 @@ class Images:
                 ) from error
         return self._configs[image_id]
 
-    def list(self) -> list[Image]:
-        """Return all images: those that have a name, and those that no other image was built on."""
+    def list(self, *, everything: bool = False) -> list[Image]:
+        """Return all images: those that have a name, and those that no other image was built on, or really all."""
         with self._lock:
             parents = {entry.parent for entry in self._index.images.values()}
             named = set(self._index.references.values())
-            shown = [key for key in self._index.images if key in named or key not in parents]
+            shown = [key for key in self._index.images if everything or key in named or key not in parents]
             return [self._host, *(self._image(key) for key in shown)]
 
     def tag(self, image_id: str, reference: str) -> str:
@@ -216,7 +224,8 @@ class Images:
         with self._lock:
             if image_id not in self._index.images:
                 raise errors.NoSuchImage(image_id)
-            self._write(self._index.images, {**self._index.references, full: image_id})
+            entry = msgspec.structs.replace(self._index.images[image_id], tagged_ns=time.time_ns())
+            self._write({**self._index.images, image_id: entry}, {**self._index.references, full: image_id})
         return full
 
     def add(self, config: ImageConfig, *, parent: str, snapshot: str | None, size_bytes: int) -> Image:
@@ -328,13 +337,17 @@ class Images:
             raise
         return unpacked.diff_id
 
-    def remove(self, name: str, *, force: bool, in_use: InUse) -> Removals:
+    def remove(
+        self, name: str, *, force: bool, in_use: InUse, running: InUse = _nobody, prune: bool = True
+    ) -> Removals:
         """Remove a reference; with its last one, the image and what only it stood on.
 
         Args:
             name: A reference, or an id, which stands for all of its references.
             force: Remove several references, or the image of a stopped container.
             in_use: Tells which containers use an image.
+            running: Tells which of them run.
+            prune: Remove images that this one was built on as well, where they have no name.
 
         Raises:
             errors.NoSuchImage: There is none.
@@ -345,35 +358,34 @@ class Images:
             if image_id == self._host.id:
                 raise errors.Conflict("the image 'host' is this machine's own file system: it cannot be removed")
             tags, reference = self._tags(image_id), self._reference(name)
+            users = in_use(image_id)
+            hard = self._hard_conflict(image_id, running(image_id))
+            if reference and users and not force and tags == [reference]:
+                raise errors.Conflict(
+                    f'conflict: unable to remove repository reference "{name}" (must force) - '
+                    f"container {users[0][:12]} is using its referenced image {_short(image_id)}"
+                )
+            if not reference:
+                _refuse(image_id, hard, "cannot be forced")
+                if not force:
+                    _refuse(image_id, _soft_conflict(tags, users), "must be forced")
             going = [reference] if reference else tags
-            last = set(going) == set(tags)
-            self._check_removable(name, image_id, going, in_use(image_id) if last else [], force=force)
             references = {key: target for key, target in self._index.references.items() if key not in going}
             images = dict(self._index.images)
-            deleted = [] if last and in_use(image_id) else _delete(image_id, images, references, in_use)
-            if not going and not deleted:
-                raise errors.Conflict(
-                    f"conflict: unable to delete {_short(image_id)} (cannot be forced) - "
-                    f"{'a container is using it' if in_use(image_id) else 'image has dependent child images'}"
-                )
+            deleted = []
+            if set(going) == set(tags) and not hard:
+                deleted = _delete(image_id, images, references, in_use, prune=prune)
             self._write(images, references)
             for gone in deleted:
                 self._configs.pop(gone, None)
         self.sweep()
         return [*(("Untagged", one) for one in going), *(("Deleted", one) for one in deleted)]
 
-    def _check_removable(self, name: str, image_id: str, going: Names, users: Names, *, force: bool) -> None:
-        if force:
-            return
-        if len(going) > 1:
-            raise errors.Conflict(
-                f"unable to delete {_short(image_id)} (must be forced) - image is referenced in multiple repositories"
-            )
-        if users:
-            raise errors.Conflict(
-                f'conflict: unable to remove repository reference "{name}" (must force) - '
-                f"container {users[0][:12]} is using its referenced image {_short(image_id)}"
-            )
+    def _hard_conflict(self, image_id: str, running: Names) -> str:
+        """Say why an image must stay, whoever forces, or nothing."""
+        if any(entry.parent == image_id for entry in self._index.images.values()):
+            return "image has dependent child images"
+        return f"image is being used by running container {running[0][:12]}" if running else ""
 
     def _reference(self, name: str) -> str:
         """Return ``name`` in full when it is a reference that exists, or nothing."""
@@ -422,6 +434,7 @@ class Images:
             errors.NoSuchImage: There is none.
         """
         image = self.get(name)
+        known = self._ancestors(image)
         chain = iter(self.snapshots.chain(image.snapshot))
         rows = []
         for number, entry in enumerate(reversed(image.config.history)):
@@ -430,15 +443,24 @@ class Images:
                 size = self.snapshots.usage_bytes(layer)
             rows.append(
                 HistoryRow(
-                    id=image.id if number == 0 else "<missing>",
+                    id=known[number].id if number in known else "<missing>",
                     created_ns=parse_timestamp(entry.created),
                     created_by=entry.created_by,
-                    tags=image.repo_tags if number == 0 else [],
+                    tags=known[number].repo_tags if number in known else [],
                     size_bytes=size,
                     comment=entry.comment,
                 )
             )
         return rows
+
+    def _ancestors(self, image: Image) -> dict[int, Image]:
+        """Return an image and those it was built on, by how many steps of its history came after them."""
+        steps, found = len(image.config.history), {0: image}
+        with self._lock:
+            while (key := image.parent) in self._index.images:
+                image = self._image(key)
+                found.setdefault(steps - len(image.config.history), image)
+        return found
 
     def _write(self, images: dict[str, _Entry], references: dict[str, str]) -> None:
         """Make this the index; when the disk is full, the one before stays, here as there."""
@@ -447,10 +469,25 @@ class Images:
         self._index = index
 
 
-def _delete(image_id: str, images: dict[str, _Entry], references: dict[str, str], in_use: InUse) -> Names:
+def _soft_conflict(tags: Names, users: Names) -> str:
+    """Say why an image ought to stay, or nothing."""
+    if len(tags) > 1:
+        return "image is referenced in multiple repositories"
+    return f"image is being used by stopped container {users[0][:12]}" if users else ""
+
+
+def _refuse(image_id: str, reason: str, how: str) -> None:
+    if reason:
+        raise errors.Conflict(f"conflict: unable to delete {_short(image_id)} ({how}) - {reason}")
+
+
+def _delete(
+    image_id: str, images: dict[str, _Entry], references: dict[str, str], in_use: InUse, *, prune: bool
+) -> Names:
     """Take an image out of an index, then its parents, as far as nothing else needs them; return what has gone."""
-    deleted = []
-    while image_id in images:
+    deleted = [image_id]
+    image_id = images.pop(image_id).parent
+    while prune and image_id in images:
         needed = image_id in references.values() or in_use(image_id)
         if needed or any(entry.parent == image_id for entry in images.values()):
             break

@@ -213,6 +213,7 @@ def test_a_cached_build_gives_the_same_image(client: docker.DockerClient) -> Non
     assert build(text) == first
     assert build(text.replace("CMD cat", "CMD head")) != first
     client.images.remove("same:1", force=True)
+    client.images.remove(first)  # which has lost its name
 
 
 def test_a_container_cannot_open_the_hosts_disks(client: docker.DockerClient) -> None:

@@ -230,17 +230,23 @@ def test_an_image_in_use(images: Images) -> None:
     def used(image_id: str) -> list[str]:
         return ["0123456789abcdef"] if image_id == image.id else []
 
-    for name in ("one", image.id):
-        with pytest.raises(errors.Conflict, match="container 0123456789ab is using its referenced image"):
+    images.snapshots.prepare("container", image.snapshot)
+    for name, text in (
+        ("one", "container 0123456789ab is using its referenced image"),
+        (image.id, r"must be forced.*image is being used by stopped container 0123456789ab"),
+    ):
+        with pytest.raises(errors.Conflict, match=text):
             images.remove(name, force=False, in_use=used)
-    # By force its name goes; what the container stands on stays, without a name.
-    assert images.remove("one", force=True, in_use=used) == [("Untagged", "one:latest")]
-    assert images.get(image.id).repo_tags == []
+    # While the container runs, force takes its name alone.
+    images.tag(image.id, "two")
+    assert images.remove("two", force=True, in_use=used, running=used) == [("Untagged", "two:latest")]
+    assert images.remove("one", force=True, in_use=used, running=used) == [("Untagged", "one:latest")]
+    with pytest.raises(errors.Conflict, match=r"cannot be forced.*used by running container 0123456789ab"):
+        images.remove(image.id, force=True, in_use=used, running=used)
+    # Of one that does not run the image goes; what the container stands on stays.
+    assert images.remove(image.id, force=True, in_use=used) == [("Deleted", image.id)]
     assert image.snapshot is not None
     assert images.snapshots.has(image.snapshot)
-    with pytest.raises(errors.Conflict, match=r"cannot be forced.*a container is using it"):
-        images.remove(image.id, force=True, in_use=used)
-    assert images.remove(image.id, force=False, in_use=unused) == [("Deleted", image.id)]
 
 
 def test_the_files_of_a_container_stay_though_its_image_has_gone(images: Images) -> None:
@@ -296,7 +302,7 @@ def test_history(images: Images) -> None:
     rows = images.history("child")
     assert [(row.id, row.tags, row.size_bytes) for row in rows] == [
         (child.id, ["child:latest", "other:latest"], 10),
-        ("<missing>", [], 5),
+        (base.id, ["base:latest"], 5),
     ]
     assert [row.comment for row in rows] == ["", "Imported from -"]
     assert rows[0].created_by == "RUN 0123456789"
