@@ -1,7 +1,8 @@
 """The engine's process: ``python -m nbcontainers.api serve``, also ``nbcontainers serve``.
 
-It tells whoever started it that it is ready, or why it is not, in one line on a descriptor (``--ready-fd``), as
-``systemd`` services and s6 do. SIGTERM and SIGINT end it cleanly: the socket goes first, the containers stay.
+It tells whoever started it that it is ready, or why it is not, in one line on a descriptor (``--ready-fd``), as s6
+does, and a service manager such as systemd by its socket (``$NOTIFY_SOCKET``). SIGTERM and SIGINT end it cleanly: the
+socket goes first, the containers stay.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -56,6 +58,19 @@ def _tell(ready_fd: int | None, line: str) -> None:
         os.close(ready_fd)
 
 
+def _notify(state: str) -> None:
+    """Tell the service manager that has started us, if one has: ``READY=1``, ``STOPPING=1``.
+
+    Source: sd_notify(3) § Notes.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.connect("\0" + address[1:] if address.startswith("@") else address)
+        manager.send(state.encode())
+
+
 async def _serve(root: Path, run: Path, host: str, ready_fd: int | None) -> None:
     # Imported here, so that --help and a wrong option cost nothing.
     from nbcontainers.api.routes import routes
@@ -72,9 +87,11 @@ async def _serve(root: Path, run: Path, host: str, ready_fd: int | None) -> None
         await server.start()
         gc.freeze()  # what was imported stays; the collector need not look at it again
         _tell(ready_fd, "ready")
+        _notify("READY=1")
         try:
             await ended.wait()
         finally:
+            _notify("STOPPING=1")
             await server.close()
     finally:
         await engine.close()

@@ -32,7 +32,10 @@ class ImageCard:
 
     def __repr__(self) -> str:
         name = ", ".join(self.tags) or "<none>"
-        return f"{name}  {self.id[7:19]}  {human_bytes(self.size_bytes)}  {len(self.layers)} layers"
+        return f"{name}  {self.id[7:19]}  {human_bytes(self.size_bytes)}  {self._layers()}"
+
+    def _layers(self) -> str:
+        return f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -53,7 +56,7 @@ class ImageCard:
         name = html.escape(", ".join(self.tags) or "<none>")
         return (
             f"<div style='{_STYLE}'><div style='font-size:115%'>📦 <b>{name}</b> <code>{self.id[7:19]}</code></div>"
-            f"<div>{human_bytes(self.size_bytes)} in {len(self.layers)} layers</div>{facts}"
+            f"<div>{human_bytes(self.size_bytes)} in {self._layers()}</div>{facts}"
             f"<details><summary>{len(self._history)} steps</summary><table>{rows}</table></details></div>"
         )
 
