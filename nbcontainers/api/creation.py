@@ -29,8 +29,8 @@ from nbcontainers.engine.model import (
 from nbcontainers.linux import cgroups
 from nbcontainers.networks.model import BRIDGE
 
-RUNTIMES = ("nbcontainers", "runc", "io.containerd.runc.v2")
-"""The names of the one runtime there is: its own, and those that clients of Docker know."""
+RUNTIMES = ("runc", "io.containerd.runc.v2", "nbcontainers")
+"""The names of the one runtime there is: those that clients of Docker know, the default one first, and its own."""
 
 _SUPPORTED = frozenset(wire.HostConfig.__struct_encode_fields__)
 
@@ -126,7 +126,7 @@ def _host_config(body: wire.CreateRequest) -> HostConfig:
     log = asked.log_config or wire.LogConfig()
     log_driver, log_max_bytes, log_max_files = log_options.read(log.type, log.config or {})
     return HostConfig(
-        mounts=mounts.of_request(asked.binds or [], asked.mounts or [], asked.volume_driver or ""),
+        mounts=mounts.of_request(asked.binds or [], asked.mounts or []),
         volumes_from=tuple(asked.volumes_from or ()),
         volume_driver=asked.volume_driver or "",
         network_mode="none" if body.network_disabled else network_mode(asked.network_mode or ""),

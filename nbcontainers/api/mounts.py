@@ -27,20 +27,9 @@ _TMPFS_WORDS = ("exec", "noexec")
 _KINDS: dict[str, MountKind] = {"bind": "bind", "volume": "volume", "tmpfs": "tmpfs", "image": "image"}
 
 
-def of_request(binds: list[str], mounts: list[wire.Mount], volume_driver: str = "") -> tuple[BindMount, ...]:
+def of_request(binds: list[str], mounts: list[wire.Mount]) -> tuple[BindMount, ...]:
     """Return all mounts asked for, in both forms."""
-    check_driver(volume_driver)
     return (*(short(bind) for bind in binds), *(long(mount) for mount in mounts))
-
-
-def check_driver(name: str) -> None:
-    """Refuse volume drivers other than the one there is.
-
-    Raises:
-        errors.NotFound: It is another one.
-    """
-    if name not in ("", "local"):
-        raise errors.NotFound(f'error looking up volume plugin {name}: plugin "{name}" not found')
 
 
 def short(bind: str) -> BindMount:
@@ -126,7 +115,6 @@ def long(mount: wire.Mount) -> BindMount:
     volume = mount.volume_options or wire.VolumeOptions()
     tmpfs = mount.tmpfs_options or wire.TmpfsOptions()
     driver = volume.driver_config or wire.DriverConfig()
-    check_driver(driver.name)
     if mount.type == "volume":
         _kind_of_source(mount.source)
     if mount.type == "bind" and not bind.create_mountpoint and not os.path.exists(mount.source):

@@ -124,7 +124,7 @@ def _machine() -> dict[str, object]:
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
         "Runtimes": {name: {"path": "nbcontainers"} for name in RUNTIMES},
-        "DefaultRuntime": "nbcontainers",
+        "DefaultRuntime": RUNTIMES[0],
         "Swarm": _NO_SWARM,
         "LiveRestoreEnabled": True,
         "InitBinary": "",

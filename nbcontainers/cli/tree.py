@@ -11,7 +11,9 @@ import docker.errors
 from docker.utils.build import exclude_paths
 
 from nbcontainers.cli import running
+from nbcontainers.cli.configuration import configuration
 from nbcontainers.cli.face import Face
+from nbcontainers.cli.options import with_options
 
 pass_face = click.pass_obj
 _ALL = {"ignore_unknown_options": False, "allow_interspersed_args": False}
@@ -47,14 +49,14 @@ def invoke(arguments: list[str], face: Face) -> Any:
 @tree.command(context_settings=_ALL)
 @click.option("--rm", "remove", is_flag=True, help="Remove the container when it ends.")
 @click.option("-d", "--detach", is_flag=True, help="Run in the background, and return the id.")
-@running.with_options
+@with_options
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_face
 def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detach: bool, **options: Any) -> Any:
     """Run a command in a new container."""
     stdin = face.stdin is not None and not detach
-    config = running.configuration(image, command, options, remove=remove, attach=not detach, stdin=stdin)
+    config = configuration(image, command, options, remove=remove, attach=not detach, stdin=stdin)
     container = running.create(face, config, options["name"])
     if detach:
         face.client.api.start(container)
@@ -63,13 +65,13 @@ def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detac
 
 
 @tree.command(context_settings=_ALL)
-@running.with_options
+@with_options
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_face
 def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> str:
     """Create a container without starting it, and return its id."""
-    config = running.configuration(image, command, options, remove=False, attach=True, stdin=False)
+    config = configuration(image, command, options, remove=False, attach=True, stdin=False)
     return running.create(face, config, options["name"])
 
 

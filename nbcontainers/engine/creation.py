@@ -190,11 +190,23 @@ def _resolve_mounts(container: Container, volumes: Volumes, donors: list[Contain
     taken |= set(inherited)
     for path in container.config.volumes:
         if _clean(path) not in taken:
-            asked.append(BindMount(kind="volume", source="", destination=path))
+            asked.append(BindMount(kind="volume", source="", destination=path, text=path))
     for mount in asked:
+        if mount.kind == "volume":
+            _check_driver(mount.driver or (container.host_config.volume_driver if mount.text else ""))
         yield _resolve_mount(mount, volumes)
     for path, options in container.host_config.tmpfs.items():
         yield MountPoint(kind="tmpfs", name="", source="", destination=_clean(path), read_only=False, options=options)
+
+
+def _check_driver(name: str) -> None:
+    """Refuse volume drivers other than the one there is.
+
+    Raises:
+        errors.NotFound: It is another one.
+    """
+    if name not in ("", "local"):
+        raise errors.NotFound(f'error looking up volume plugin {name}: plugin "{name}" not found')
 
 
 def _inherit(donor: Container, entry: str) -> Iterator[MountPoint]:

@@ -254,7 +254,7 @@ class HostConfig:
     restart_policy: RestartPolicy = RestartPolicy()
     privileged: bool = False
     init: bool | None = None
-    runtime: str = "nbcontainers"
+    runtime: str = "runc"
     isolation: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     console_size: tuple[int, int] = (0, 0)

@@ -312,10 +312,3 @@ def test_mounts_that_make_no_sense(mount: dict[str, object], words: str) -> None
     with pytest.raises(errors.InvalidArgument) as caught:
         convert({"Mounts": [mount]})
     assert words in str(caught.value)
-
-
-def test_a_volume_driver_that_is_not_there() -> None:
-    mount = {"Type": "volume", "Target": "/b", "VolumeOptions": {"DriverConfig": {"Name": "nfs"}}}
-    for host_config in ({"Mounts": [mount]}, {"VolumeDriver": "nfs"}):
-        with pytest.raises(errors.NotFound, match="error looking up volume plugin nfs"):
-            convert(host_config)

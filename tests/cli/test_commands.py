@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from nbcontainers.cli import invoke
-from nbcontainers.cli.running import Size
+from nbcontainers.cli.values import Size
 from nbcontainers.errors import NotFound
 from tests.conftest import RecordingFace
 

@@ -10,7 +10,7 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import APIError, NotFound
-from docker.types import LogConfig, Mount
+from docker.types import DriverConfig, LogConfig, Mount
 
 from tests.engine_process import EngineProcess
 from tests.leaks import identity
@@ -437,8 +437,11 @@ def test_log_options_runtimes_and_annotations(client: docker.DockerClient) -> No
     assert client.api.inspect_container(made_id)["HostConfig"]["Annotations"] == {"a": "b"}
     with pytest.raises(APIError, match="unknown or invalid runtime name: kata"):
         client.containers.create("busybox", "true", runtime="kata")
-    with pytest.raises(NotFound, match="error looking up volume plugin x"):
-        client.containers.create("busybox", "true", volume_driver="x")
+    client.containers.create("busybox", "true", volume_driver="x")  # it makes no volume
+    mount = Mount("/m", "named", driver_config=DriverConfig("x"))
+    for volumes in ({"volumes": {"named": {"bind": "/v"}}, "volume_driver": "x"}, {"mounts": [mount]}):
+        with pytest.raises(NotFound, match="error looking up volume plugin x"):
+            client.containers.create("busybox", "true", **volumes)
 
 
 def test_warnings_of_what_this_machine_cannot_do(client: docker.DockerClient) -> None:
