@@ -7,6 +7,13 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+/**
+ * Chromium drops its requests whenever an interface of the machine comes or goes (ERR_NETWORK_CHANGED), as one does
+ * when an engine or a container starts here. None of our requests does harm when it is repeated.
+ */
+const REPEATS = 3;
+const REPEAT_MS = 400;
+
 /** The states that Docker gives a container. */
 export type ContainerState =
   'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
@@ -94,9 +101,19 @@ async function request(
   settings: ServerConnection.ISettings
 ): Promise<Response> {
   const url = URLExt.join(settings.baseUrl, 'nbcontainers', path);
-  const response = await ServerConnection.makeRequest(url, init, settings);
-  if (!response.ok) {
-    throw await ServerConnection.ResponseError.create(response);
+  for (let left = REPEATS; ; left--) {
+    try {
+      const response = await ServerConnection.makeRequest(url, init, settings);
+      if (!response.ok) {
+        throw await ServerConnection.ResponseError.create(response);
+      }
+      return response;
+    } catch (error) {
+      const lost = error instanceof ServerConnection.NetworkError && !init.signal?.aborted;
+      if (!lost || left === 0) {
+        throw error;
+      }
+      await new Promise(resolve => setTimeout(resolve, REPEAT_MS));
+    }
   }
-  return response;
 }
