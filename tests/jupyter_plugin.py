@@ -11,16 +11,34 @@ from pathlib import Path
 
 import pytest
 
+from nbcontainers.linux import namespaces
 from tests.engine_process import STOP_SECONDS, EngineProcess, leftovers
 from tests.jupyter_process import JupyterProcess, running_jupyter
+from tests.networks.wire import new_namespace
 
 
 @pytest.fixture(scope="session")
-def jupyter(faces_engine: EngineProcess) -> Iterator[JupyterProcess]:
+def loopback_fd(need: Callable[..., None]) -> Iterator[int]:
+    """A network namespace for Jupyter and its browser.
+
+    Chromium drops its requests whenever an interface comes or goes, as containers' do; JupyterLab does not repeat them.
+    """
+    need("root")
+    home_fd = namespaces.open_namespace("net", "thread-self")
+    try:
+        loopback_fd = new_namespace(home_fd)
+    finally:
+        os.close(home_fd)
+    yield loopback_fd
+    os.close(loopback_fd)
+
+
+@pytest.fixture(scope="session")
+def jupyter(faces_engine: EngineProcess, loopback_fd: int) -> Iterator[JupyterProcess]:
     """JupyterLab with the extension, on the tests' engine, and beside it an extension that asks nobody's name."""
     extensions = "{'nbcontainers.server': True, 'tests.server.unprotected': True}"
     options = [f"--ServerApp.jpserver_extensions={extensions}", "--expose-app-in-browser"]
-    with running_jupyter(faces_engine.url, "jupyterlab", *options) as running:
+    with running_jupyter(faces_engine.url, "jupyterlab", *options, network_fd=loopback_fd) as running:
         yield running
         assert "Traceback" not in running.output
 
@@ -66,11 +84,10 @@ class OwnEngine:
 
 
 @pytest.fixture(scope="session")
-def own_jupyter(need: Callable[..., None]) -> Iterator[tuple[JupyterProcess, OwnEngine]]:
-    need("root")
+def own_jupyter(loopback_fd: int) -> Iterator[tuple[JupyterProcess, OwnEngine]]:
     with tempfile.TemporaryDirectory(prefix="nbo-", dir="/tmp") as directory:
         own = OwnEngine(Path(directory))
-        with running_jupyter(None, "jupyterlab", environment=own.environment) as running:
+        with running_jupyter(None, "jupyterlab", network_fd=loopback_fd, environment=own.environment) as running:
             yield running, own
             # What an engine that was killed has left, the next one clears away.
             assert running.request("POST", "/nbcontainers/engine")[0] == 204

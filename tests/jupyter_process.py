@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.networks.wire import inside
 from tests.waiting import until
 
 TREE = Path(__file__).parent.parent
 LABEXTENSION = TREE / "labextension" / "dist"
 TOKEN = "a-token-of-tests"
+START_SECONDS = 90  # it imports much, which takes long where many want the disk
 STOP_SECONDS = 20
 
 
@@ -27,11 +29,15 @@ class JupyterProcess:
     Args:
         directory: Its own, for its settings, its state and its output.
         engine: The address of the engine that the server extension asks; None for what it chooses.
+        network_fd: The network namespace that it lives in.
         environment: Variables besides.
     """
 
-    def __init__(self, directory: Path, engine: str | None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, engine: str | None, network_fd: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.directory = directory
+        self._network_fd = network_fd
         self._engine = engine
         self._variables = dict(environment or {})
         self.port = 0
@@ -44,20 +50,21 @@ class JupyterProcess:
             self._link(LABEXTENSION, "data/labextensions/nbcontainers")
         # JupyterLab would ask whether it may fetch its news.
         self.set("@jupyterlab/apputils-extension", "notification", fetchNews="false", checkForUpdates=False)
-        command = [sys.executable, "-m", *application, "--no-browser", "--allow-root"]
-        command += ["--ip=127.0.0.1", f"--port={_free_port()}"]
+        command = [*within(self._network_fd), sys.executable, "-m", *application, "--no-browser", "--allow-root"]
+        command += ["--ip=127.0.0.1", f"--port={inside(self._network_fd, _free_port)}"]
         if self._engine is not None:
             command.append(f"--ContainersServer.engine={self._engine}")
         with (self.directory / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 command,
+                pass_fds=(self._network_fd,),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self.directory,
                 env=self._environment(),
             )
-        until(self._listens)
+        until(self._listens, pause_seconds=0.05, seconds=START_SECONDS)
 
     def set(self, package: str, plugin: str, **values: object) -> None:
         """Write a plugin's settings, as the user's; JupyterLab's pages read them when they are loaded."""
@@ -104,7 +111,12 @@ class JupyterProcess:
 
     def connection(self) -> http.client.HTTPConnection:
         """Return a connection to it."""
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.sock = self._connect()
+        return connection
+
+    def _connect(self) -> socket.socket:
+        return inside(self._network_fd, lambda: socket.create_connection(("127.0.0.1", self.port), timeout=30))
 
     def open_sockets(self) -> int:
         """Return how many sockets it has open."""
@@ -122,7 +134,7 @@ class JupyterProcess:
         with contextlib.suppress(OSError, ValueError):
             self.port = json.loads(information.read_text())["port"]
             # It writes that file a moment before it listens.
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            self._connect().close()
             return True
         return False
 
@@ -158,13 +170,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def within(network_fd: int) -> list[str]:
+    """Return a command that executes the one that follows it in a network namespace, whose descriptor it is given."""
+    return ["nsenter", f"--net=/proc/self/fd/{network_fd}", "--"]
+
+
 @contextlib.contextmanager
 def running_jupyter(
-    engine: str | None, *application: str, environment: Mapping[str, str] | None = None
+    engine: str | None, *application: str, network_fd: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[JupyterProcess]:
     """Run a Jupyter application: ``jupyter_server``, or ``jupyterlab``, with options."""
     directory = Path(tempfile.mkdtemp(prefix="nbj-", dir="/tmp"))
-    jupyter = JupyterProcess(directory, engine, environment)
+    jupyter = JupyterProcess(directory, engine, network_fd, environment)
     try:
         jupyter.start(*application)
         yield jupyter

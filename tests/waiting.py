@@ -6,9 +6,9 @@ from collections.abc import Callable
 SECONDS = 20
 
 
-def until(condition: Callable[[], bool], *, pause_seconds: float = 0.002) -> None:
+def until(condition: Callable[[], bool], *, pause_seconds: float = 0.002, seconds: float = SECONDS) -> None:
     """Wait until something is so."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(pause_seconds)

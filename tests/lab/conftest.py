@@ -1,5 +1,6 @@
 """A real Chromium, and the panel in it."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -14,14 +15,18 @@ QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 60_000
 
 
 @pytest.fixture(scope="session")
-def browser(need: Callable[..., None]) -> Iterator[Browser]:
+def browser(need: Callable[..., None], loopback_fd: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     need("browser", "labextension")
+    chromium = tmp_path_factory.mktemp("browser") / "chromium"
+    network = f"/proc/{os.getpid()}/fd/{loopback_fd}"
+    chromium.write_text(f'#!/bin/sh\nexec nsenter --net={network} -- {shutil.which("chromium")} "$@"\n')
+    chromium.chmod(0o755)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET.split())
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET.split())
         yield browser
         browser.close()
 

@@ -109,10 +109,10 @@ def test_without_an_engine_it_says_so_and_starts_one(page: Page, on_own: Jupyter
 def test_nothing_is_asked_for_while_nobody_looks(page: Page, jupyter: JupyterProcess, engine: EngineProcess) -> None:
     panel = open_panel(page, jupyter)
     expect(panel.get_by_text("No containers yet")).to_be_visible()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
     with page.expect_event("requestfailed", lambda request: "/nbcontainers/events" in request.url):
         page.get_by_role("tab", name="File Browser").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     engine.client.containers.run("busybox", ["true"], name="unseen")
     expect(page.get_by_role("tab", name="File Browser")).to_be_visible()
     assert [url for url in asked if "/nbcontainers/" in url] == []
