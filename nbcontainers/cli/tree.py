@@ -3,7 +3,7 @@
 import io
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -17,6 +17,10 @@ from nbcontainers.cli.options import with_options
 
 pass_face = click.pass_obj
 _ALL = {"ignore_unknown_options": False, "allow_interspersed_args": False}
+
+
+_NAME = ".nbcontainers-dockerfile"
+"""What the Dockerfile is called on its way, so that none of the folder's own is in its place."""
 
 
 class ExitCode(int):
@@ -238,7 +242,7 @@ def build(face: Face, /, context: str, dockerfile: str | None, **options: Any) -
             text = file.read()
     except OSError as error:
         raise click.UsageError(f"cannot read '{path}': {(error.strerror or '').lower()}") from error
-    return build_image(face, text, context, **options)
+    return build_image(face, text, context, called=path, **options)
 
 
 def build_image(  # noqa: PLR0913
@@ -246,6 +250,7 @@ def build_image(  # noqa: PLR0913
     dockerfile: str,
     context: str,
     *,
+    called: str,
     tags: tuple[str, ...] = (),
     buildargs: tuple[str, ...] = (),
     target: str | None = None,
@@ -256,6 +261,8 @@ def build_image(  # noqa: PLR0913
 ) -> str:
     """Build an image from a Dockerfile's text and a folder, telling the face what happens.
 
+    ``called`` is what the text is called where the engine points at a place in it; the rest are docker's options.
+
     Returns:
         The image's id.
 
@@ -263,16 +270,17 @@ def build_image(  # noqa: PLR0913
         docker.errors.BuildError: A step has failed.
         docker.errors.APIError: The engine refuses.
     """
-    name = ".nbcontainers-dockerfile"
     arguments = {}
     for entry in buildargs:
         key, equals, value = entry.partition("=")
         arguments[key] = value if equals else os.environ.get(key)
     api = face.client.api
-    stream = api.build(
-        fileobj=_archive(context, name, dockerfile),
+    stream = _messages(
+        api,
+        called,
+        fileobj=_archive(context, _NAME, dockerfile),
         custom_context=True,
-        dockerfile=name,
+        dockerfile=_NAME,
         tag=tags[0] if tags else None,
         buildargs=arguments,
         target=target,
@@ -288,11 +296,20 @@ def build_image(  # noqa: PLR0913
         (face.build_events or (lambda event: _print_event(face, event)))(message)
         image = (message.get("aux") or {}).get("ID", image)
         if "error" in message:
-            raise docker.errors.BuildError(message["error"], [])
+            raise docker.errors.BuildError(message["error"].replace(_NAME, called), [])
     for extra in tags[1:]:
         repository, _, extra_tag = extra.partition(":")
         api.tag(image, repository, extra_tag or "latest")
     return image
+
+
+def _messages(api: Any, called: str, **options: Any) -> Iterator[dict[str, Any]]:
+    """Build, and yield what the engine says; a Dockerfile that is refused is called what its author calls it."""
+    try:
+        yield from api.build(**options)
+    except docker.errors.APIError as error:
+        error.explanation = str(error.explanation).replace(_NAME, called)
+        raise
 
 
 def _print_event(face: Face, message: dict[str, Any]) -> None:

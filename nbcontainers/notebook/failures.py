@@ -21,8 +21,7 @@ def explained() -> Iterator[None]:
     except click.exceptions.Exit:
         return
     except click.UsageError as error:
-        more = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
-        raise UsageError(error.format_message().rstrip(".") + more) from None
+        raise UsageError(_with_advice(error)) from None
     except click.ClickException as error:
         raise UsageError(error.format_message()) from None
     except docker.errors.APIError as error:
@@ -31,3 +30,11 @@ def explained() -> Iterator[None]:
         raise UsageError(str(error.msg)) from None
     except (docker.errors.DockerException, Error) as error:
         raise UsageError(str(error)) from None
+
+
+def _with_advice(error: click.UsageError) -> str:
+    """Return what is wrong with a command's words, and where its help is."""
+    message = error.format_message()
+    if error.ctx is None:
+        return message
+    return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See {error.ctx.command_path} --help"

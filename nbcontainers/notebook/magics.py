@@ -131,7 +131,7 @@ class ContainerMagics(Magics):
             progress = BuildProgress()
             self.face.build_events = progress
             try:
-                image = build_image(self.face, cell, options.pop("context"), **options)
+                image = build_image(self.face, cell, options.pop("context"), called="the cell", **options)
             finally:
                 progress.close()
             card = ImageCard(self.face.client, image)

@@ -74,7 +74,8 @@ class BuildProgress:
         """Show the end of it."""
         if not self._failed:
             self._end_step()
-        self.show()
+        if self._steps:  # a Dockerfile that was refused has none, and says why itself
+            self.show()
 
     def __repr__(self) -> str:
         return "\n".join(f"{self._mark(step)} {step.text}{self._time(step)}" for step in self._steps)

@@ -44,6 +44,7 @@ def test_cells_run_build_and_explain() -> None:
     assert "'size'" in shown[5]
     assert shown[6].startswith("UsageError: No such option '--memry'")
     assert "line 2, column 1: unknown instruction: RUNN (did you mean RUN?)" in shown[7]
+    assert "the cell:2:1" in shown[7]
     assert "Traceback" not in shown[6] + shown[7]
 
 
@@ -89,7 +90,7 @@ def test_help_and_settings_read_well() -> None:
     assert shown[1].rstrip().endswith("Show this message and exit.")
     assert shown[2].startswith("Usage: %%dockerfile [OPTIONS] [CONTEXT]\n")
     assert shown[3].startswith("Usage: %container [OPTIONS] COMMAND [ARGS]...\n")
-    assert shown[4] == "UsageError: No such option '--badflag' (see %container ps --help)\n"
+    assert shown[4] == "UsageError: No such option '--badflag'. See %container ps --help\n"
     assert shown[5].startswith("UsageError: No such command 'runn'. Did you mean 'run'?")
     for name in ("host", "rows", "show_exit_code", "start_engine"):
         assert f"ContainerMagics.{name}=" in shown[6]
