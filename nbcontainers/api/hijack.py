@@ -12,7 +12,9 @@ RFC 9110 § 7.8 has it; docker's clients do.
 
 import asyncio
 import contextlib
+import fcntl
 import select
+import termios
 from collections import deque
 from typing import Any, cast
 
@@ -25,6 +27,7 @@ from nbcontainers.api.calls import Call
 
 PAUSE_READING_BYTES = 256 << 10
 LINGER_SECONDS = 5.0
+HEAD_PAUSES_SECONDS = (0.0005, 0.001, 0.002, 0.004, *(0.008 for _ in range(250)))
 
 
 class Inbound:
@@ -138,6 +141,22 @@ class Hijack:
         self._transport = transport
         self._connection = connection
         self.inbound = inbound
+        self._head_is_read = False
+        self._reading_head = asyncio.Lock()
+
+    async def _until_head_is_read(self) -> None:
+        """Wait until the client has taken the answer's head, for a while.
+
+        docker-py reads the head through a buffer, and then reads past that buffer: what came in one piece with the head
+        is lost to it. Nothing tells when the other side has read; but when there is output, it nearly always has.
+
+        Source: unix(7) § SIOCOUTQ.
+        """
+        socket = self._transport.get_extra_info("socket")
+        for pause_seconds in HEAD_PAUSES_SECONDS:
+            if self._transport.is_closing() or fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)) == bytes(4):
+                return
+            await asyncio.sleep(pause_seconds)
 
     async def write(self, data: bytes) -> None:
         """Send bytes, and wait while the client is slow.
@@ -145,6 +164,11 @@ class Hijack:
         Raises:
             ConnectionError: The client is gone.
         """
+        if not self._head_is_read:
+            async with self._reading_head:
+                if not self._head_is_read:
+                    await self._until_head_is_read()
+                    self._head_is_read = True
         if self._transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)

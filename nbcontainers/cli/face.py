@@ -31,6 +31,7 @@ class Face:
         stdin: What the command's container reads, or None for nothing.
         out: Takes a container's standard output.
         err: Takes its standard error, and remarks.
+        own_stdin: Where ``stdin`` is None, what is wanted is read from this process's standard input.
         may_start: Whether this user's engine is started when none runs.
         build_events: Takes the messages of a build as they come; by default they are printed.
     """
@@ -39,6 +40,7 @@ class Face:
     stdin: bytes | None = None
     out: Write = _stdout
     err: Write = _stderr
+    own_stdin: bool = False
     may_start: bool = True
     build_events: Callable[[dict[str, Any]], object] | None = None
     _client: Client | None = field(default=None, repr=False)

@@ -27,8 +27,8 @@ def serve(arguments: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Run the command that the process's arguments name, and end with its exit code."""
-    face = Face()
-    if not sys.stdin.isatty() and {"-i", "--interactive"} & set(sys.argv):
+    face = Face(own_stdin=True)
+    if not sys.stdin.isatty() and {"-i", "--interactive"} & set(sys.argv) and "exec" not in sys.argv[1:3]:
         face.stdin = sys.stdin.buffer.read()
     try:
         value = tree.main(prog_name="nbcontainers", standalone_mode=False, obj=face)

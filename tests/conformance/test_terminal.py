@@ -27,12 +27,11 @@ def _at_terminal(engine: EngineProcess, arguments: list[str], talk: Callable[[in
     master_fd, slave_fd = pty.openpty()
     fcntl.ioctl(slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     process = subprocess.Popen(
-        ["docker", *arguments],
+        ["setsid", "--ctty", "docker", *arguments],  # its own terminal, which tells it of a new size
         stdin=slave_fd,
         stdout=slave_fd,
         stderr=slave_fd,
         env={**engine.environment, "TERM": "xterm"},
-        start_new_session=True,
     )
     os.close(slave_fd)
     try:
@@ -71,3 +70,43 @@ def test_leaving_a_container_and_coming_back(cli: EngineProcess) -> None:
         os.write(master_fd, b"exit\r")
 
     assert _at_terminal(cli, ["attach", "left"], come_back) == 0
+
+
+def test_a_shell_in_a_running_container(cli: EngineProcess) -> None:
+    cli.docker("run", "-d", "--name", "target", "--network", "none", "busybox", "sleep", "600")
+
+    def talk(master_fd: int) -> None:
+        _until(master_fd, b"# ")
+        os.write(master_fd, b"until [ \"$(stty size)\" = '40 100' ]; do :; done; echo si''zed\r")
+        _until(master_fd, b"sized")
+        fcntl.ioctl(master_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+        os.write(master_fd, b"until [ \"$(stty size)\" = '33 77' ]; do :; done; echo re''sized\r")
+        _until(master_fd, b"resized")
+        # A program that is interrupted, and one that is stopped, both as the terminal's foreground job.
+        os.write(master_fd, b"sh -c 'echo sl''eeps; sleep 100'\r")
+        _until(master_fd, b"sleeps")
+        os.write(master_fd, b"\x03")
+        _until(master_fd, b"# ")
+        os.write(master_fd, b"echo code $?; sh -c 'echo sl''eeps; sleep 100'\r")
+        _until(master_fd, b"code 130")
+        _until(master_fd, b"sleeps")
+        os.write(master_fd, b"\x1a")
+        _until(master_fd, b"Stopped")
+        os.write(master_fd, b"kill -9 %1; exit 3\r")
+        _until(master_fd, b"exit 3")
+        os.write(master_fd, b"exit 3\r")  # the shell minds the first one while it has a stopped job
+
+    assert _at_terminal(cli, ["exec", "-it", "target", "sh"], talk) == 3
+
+
+def test_leaving_an_exec(cli: EngineProcess) -> None:
+    cli.docker("run", "-d", "--name", "target", "--network", "none", "busybox", "sleep", "600")
+
+    def leave(master_fd: int) -> None:
+        _until(master_fd, b"# ")
+        os.write(master_fd, b"ab")
+
+    _at_terminal(cli, ["exec", "-it", "--detach-keys", "a,b", "target", "sh"], leave)
+    container = cli.client.containers.get("target")
+    assert len(container.attrs["ExecIDs"]) == 1  # the shell is still there
+    assert b"sh" in cli.docker("exec", "target", "ps", "-o", "comm").stdout.split()
