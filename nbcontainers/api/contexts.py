@@ -9,33 +9,16 @@ import contextlib
 import fcntl
 import io
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from nbcontainers import errors
 from nbcontainers.build import archives, downloads
 from nbcontainers.build.events import BuildError
 
-SPOOL_BYTES = 8 << 20
 AT_ONCE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 _REMOTE_FILE = "remote"
-
-
-async def spool(chunks: AsyncIterator[bytes], parent: Path) -> BinaryIO:
-    """Take an archive in as it arrives, a small one in memory."""
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    spooled = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(parent))  # noqa: SIM115  the caller closes it
-    try:
-        async for chunk in chunks:
-            spooled.write(chunk)
-        spooled.seek(0)
-    except BaseException:
-        spooled.close()
-        raise
-    return cast(BinaryIO, spooled)
 
 
 async def receive(chunks: AsyncIterator[bytes], path: Path) -> None:

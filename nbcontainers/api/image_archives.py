@@ -1,24 +1,28 @@
-"""The endpoints that save images to an archive, and load them from one.
+"""The endpoints that save images to an archive, load them from one, and make one of an archive of files.
 
-Source: Docker Engine API v1.47, ``/images/get``, ``/images/{name}/get``, ``/images/load``.
+Source: Docker Engine API v1.47, ``/images/get``, ``/images/{name}/get``, ``/images/load``, ``/images/create``.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO
 
+import aiohttp
 from aiohttp import web
 
 from nbcontainers import errors
 from nbcontainers.api import failures, responses, transfer
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
+from nbcontainers.images import Image
 from nbcontainers.images.archives import LayerProgress, Loaded, load
 from nbcontainers.images.exporting import Export
 from nbcontainers.images.packing import Descriptor
 
 _BAR = 50
+_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=30, sock_read=60)
 
 
 async def get(call: Call) -> web.StreamResponse:
@@ -60,6 +64,8 @@ async def put(call: Call) -> web.StreamResponse:
                 await responses.write_json_line(response, _line(progress))
     try:
         loaded = await asyncio.shield(uploading)
+    except ConnectionError:
+        raise  # the client went away
     except Exception as error:
         text = failures.message_of(error)
         code = failures.status_of(error)
@@ -109,6 +115,53 @@ def _texts(loaded: Loaded) -> list[str]:
             f"to empty string\n"
         )
     return [*texts, f"Loaded image: {loaded.reference}\n"]
+
+
+def reference(call: Call) -> str:
+    """Return repository and tag from the query as one reference."""
+    repository, tag_name = call.text("repo"), call.text("tag")
+    if not repository:
+        raise errors.InvalidArgument("repository name must have at least one component: give repo")
+    return f"{repository}:{tag_name}" if tag_name else repository
+
+
+async def import_image(call: Call) -> web.StreamResponse:
+    """``POST /images/create?fromSrc=``: an image of a root file system, unpacked as it comes: ``-`` or a URL."""
+    source, name = call.text("fromSrc"), reference(call) if call.text("repo") else ""
+    if call.text("platform").partition("/")[0] not in ("", "linux"):
+        raise errors.Unsupported(f"choosing a platform comes later: '{call.text('platform')}'")
+    make = functools.partial(
+        call.engine.images.import_tar,
+        changes=[line for change in call.texts("changes") for line in change.splitlines() if line.strip()],
+        message=call.text("message") or f"Imported from {source}",
+        reference=name,
+    )
+    if source == "-":
+        image = await transfer.upload(call, make)
+    else:
+        image = await _from_url(source if "://" in source else f"http://{source}", make)
+    call.engine.tell_of_image(image, "import")
+    if name:
+        call.engine.tell_of_image(image, "tag", name=name)
+    return responses.raw_json(responses.encode({"status": image.id}) + b"\r\n")
+
+
+async def _from_url(url: str, make: Callable[[BinaryIO], Image]) -> Image:
+    """Make an image of what a server sends.
+
+    Raises:
+        errors.InvalidArgument: It sends nothing.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True, auto_decompress=False) as session,
+            session.get(url) as response,
+        ):
+            if response.status >= 400:
+                raise errors.InvalidArgument(f"cannot get '{url}': {response.status} {response.reason}")
+            return await transfer.feed(response.content.iter_any(), make)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise errors.InvalidArgument(f"cannot get '{url}': {error or type(error).__name__}") from error
 
 
 def routes() -> list[Route]:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import contexts, image_documents, responses
+from nbcontainers.api import image_archives, image_documents, responses
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 
@@ -38,16 +38,8 @@ async def history(call: Call) -> web.Response:
 
 async def tag(call: Call) -> web.Response:
     """``POST /images/{name}/tag``."""
-    call.engine.tag_image(call.parameters["name"], _reference(call))
+    call.engine.tag_image(call.parameters["name"], image_archives.reference(call))
     return responses.empty(201)
-
-
-def _reference(call: Call) -> str:
-    """Return repository and tag from the query as one reference."""
-    repository, tag_name = call.text("repo"), call.text("tag")
-    if not repository:
-        raise errors.InvalidArgument("repository name must have at least one component: give repo")
-    return f"{repository}:{tag_name}" if tag_name else repository
 
 
 async def remove(call: Call) -> web.Response:
@@ -59,19 +51,10 @@ async def remove(call: Call) -> web.Response:
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """``POST /images/create``: import a root file system (``fromSrc=-``); pulling comes later."""
+    """``POST /images/create``: import a root file system (``fromSrc``); pulling comes later."""
     if name := call.text("fromImage"):
         return _pulled(call, name)
-    if call.text("fromSrc") != "-":
-        raise errors.Unsupported(f"importing from a url is not supported: '{call.text('fromSrc')}', use fromSrc=-")
-    if call.text("platform") not in ("", "linux"):
-        raise errors.Unsupported(f"choosing a platform comes later: '{call.text('platform')}'")
-    reference = _reference(call) if call.text("repo") else ""
-    with await contexts.spool(call.request.content.iter_any(), call.engine.root / "contexts") as archive:
-        image = await call.engine.import_image(
-            archive, changes=call.texts("changes"), message=call.text("message"), reference=reference
-        )
-    return responses.raw_json(responses.encode({"status": image.id}) + b"\r\n")
+    return await image_archives.import_image(call)
 
 
 def _pulled(call: Call, name: str) -> web.Response:

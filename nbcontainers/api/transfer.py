@@ -60,6 +60,11 @@ async def upload(call: Call, read: Callable[[BinaryIO], T]) -> T:
 
     The body is read to its end in any case: a client that is still sending would not see an answer.
     """
+    return await feed(call.request.content.iter_any(), read)
+
+
+async def feed(chunks: AsyncIterator[bytes], read: Callable[[BinaryIO], T]) -> T:
+    """Return what a thread makes of bytes as they come."""
     read_fd, write_fd = _pipe()
     os.set_blocking(write_fd, False)
 
@@ -70,7 +75,7 @@ async def upload(call: Call, read: Callable[[BinaryIO], T]) -> T:
     working = asyncio.ensure_future(run_apart(work, "upload"))
     try:
         try:
-            await _feed(call.request.content.iter_any(), write_fd)
+            await _feed(chunks, write_fd)
         finally:
             os.close(write_fd)
         return await asyncio.shield(working)

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import BinaryIO
 
 from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions
@@ -386,16 +385,6 @@ class Engine:
             self.tag_image(image.id, asked.reference)
         self.lifecycle.tell(container, "commit", comment=asked.comment, imageID=image.id, imageRef=asked.reference)
         return self.images.get(image.id)
-
-    async def import_image(self, stream: BinaryIO, *, changes: list[str], message: str, reference: str) -> Image:
-        """Make an image of a root file system's tar archive."""
-        image = await asyncio.to_thread(
-            self.images.import_tar, stream, changes=changes, message=message, reference=reference
-        )
-        self.tell_of_image(image, "import")
-        if reference:
-            self.tell_of_image(image, "tag", name=reference)
-        return image
 
     def tag_image(self, name: str, reference: str) -> None:
         """Give an image another reference."""

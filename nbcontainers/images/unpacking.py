@@ -235,6 +235,7 @@ class Unpacker:
             self._write_file(parent_fd, path, member)
         elif member.issym():
             os.symlink(member.linkname, name, dir_fd=parent_fd)
+            self.size_bytes += len(os.fsencode(member.linkname))
         elif member.islnk():
             self._link(parent_fd, name, member)
             return
