@@ -171,7 +171,7 @@ def _host_config(body: wire.CreateRequest) -> HostConfig:
         cap_add=tuple(asked.cap_add or ()),
         cap_drop=tuple(asked.cap_drop or ()),
         readonly_rootfs=bool(asked.readonly_rootfs),
-        security_opt=tuple(asked.security_opt or ()),
+        security_opt=(*(asked.security_opt or ()), *security.implied(asked)),
         no_new_privileges=options.no_new_privileges,
         seccomp_profile=options.seccomp_profile,
         apparmor_profile=options.apparmor_profile,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbcontainers import errors
+from nbcontainers.api.wire import requests as wire
 
 _TRUTHS = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
@@ -60,6 +61,13 @@ def read(options: list[str]) -> SecurityOptions:
         unmasked=found.get("systempaths") == "unconfined",
         writable_cgroups=_TRUTHS[found["writable-cgroups"]] if "writable-cgroups" in found else None,
     )
+
+
+def implied(asked: wire.HostConfig) -> list[str]:
+    """Return the options that Docker adds by itself: what is so near to the host gets no label of its own."""
+    near = asked.privileged or "host" in (asked.ipc_mode, asked.pid_mode)
+    given = any(option.split("=")[0] == "label" for option in asked.security_opt or ())
+    return ["label=disable"] if near and not given else []
 
 
 def _check(option: str, name: str, value: str) -> None:

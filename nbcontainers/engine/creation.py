@@ -253,7 +253,7 @@ def _resolve_mount(mount: BindMount, volumes: Volumes) -> MountPoint:
         source=source,
         destination=destination,
         read_only=mount.read_only,
-        mode=mount.mode or ("z" if mount.kind == "volume" and mount.source else ""),
+        mode=mount.mode or ("z" if mount.kind == "volume" and (mount.source or not mount.text) else ""),
         propagation=(mount.propagation or "rprivate") if mount.kind == "bind" else "",
         recursive=mount.recursive,
         read_only_below=mount.read_only_below,

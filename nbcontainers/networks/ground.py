@@ -19,6 +19,7 @@ from nbcontainers.linux.netlink import LOOPBACK_INDEX, Netlink
 from nbcontainers.networks import ownership
 from nbcontainers.networks.model import Endpoint
 from nbcontainers.networks.rules import Forwarding, Rules, Segment
+from nbcontainers.runtime.defaults import NETWORK_SYSCTLS
 
 _SYSCTL = Path("/proc/sys/net")
 
@@ -112,6 +113,8 @@ class Ground:
                 # the question whether somebody has the IPv6 address made of one.
                 with contextlib.suppress(OSError):  # a kernel without IPv6
                     (_SYSCTL / "ipv6/conf/default/accept_dad").write_text("0")
+                for name, value in NETWORK_SYSCTLS:
+                    (_SYSCTL / name).write_text(value)
                 netlink = Netlink()
             except BaseException:
                 os.close(namespace_fd)

@@ -29,6 +29,8 @@ MASKED_PATHS = (
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 DEFAULT_SHM_BYTES = 64 << 20
+NETWORK_SYSCTLS = (("ipv4/ping_group_range", "0 2147483647"), ("ipv4/ip_unprivileged_port_start", "0"))
+"""Below ``/proc/sys/net``, in every network namespace of a container: who is not root may ping, and use any port."""
 
 DEVICES: tuple[LinuxDevice, ...] = tuple(
     {"path": f"/dev/{name}", "type": "c", "major": major, "minor": minor, "fileMode": 0o666}

@@ -25,7 +25,7 @@ import time
 from nbcontainers.errors import Error, InvalidArgument
 from nbcontainers.linux import capabilities, mounts, namespaces, processes, seccomp
 from nbcontainers.runtime import protocol, reaping, rootfs, users
-from nbcontainers.runtime.defaults import DEVICES
+from nbcontainers.runtime.defaults import DEVICES, NETWORK_SYSCTLS
 from nbcontainers.runtime.stage import MOUNTS, Stage
 
 TYPE_CHECKING = False
@@ -181,6 +181,9 @@ def _enter_network(network: str, fds: list[int]) -> None:
     elif network == "none":
         namespaces.unshare(namespaces.CLONE_NEWNET)
         _raise_loopback()
+        for name, value in NETWORK_SYSCTLS:
+            with open(f"/proc/sys/net/{name}", "w") as file:
+                file.write(value)
     elif network != "host":
         raise InvalidArgument(f"unknown network '{network}': none, host and namespace are known")
 

@@ -271,6 +271,13 @@ def test_kernel_parameters(cli: EngineProcess) -> None:
         cli.client.containers.create("busybox", "true", sysctls={"net.ipv4.ip_forward": "1"}, network_mode="host")
 
 
+@pytest.mark.parametrize("network", ["bridge", "none"])
+def test_a_user_other_than_root_may_use_any_port(cli: EngineProcess, network: str) -> None:
+    listen = "nc -l -p 80 < /dev/null & "
+    shell = f"{listen} until nc 127.0.0.1 80 < /dev/null 2> /dev/null; do kill -0 $! || exit 1; done; echo connected"
+    assert run(cli, "--network", network, "--user", "nobody", shell=shell) == "connected\n"
+
+
 def test_another_parent_of_control_groups(cli: EngineProcess) -> None:
     cli.docker("run", "-d", "--name", "deep", "--cgroup-parent", "/mine/deep", "--pids-limit", "33", *SLEEP)
     container = inspect(cli, "deep")
