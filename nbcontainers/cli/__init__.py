@@ -4,16 +4,24 @@ A command takes options in docker's grammar and returns a value — a DataFrame,
 notebook shows and assigns, and the terminal prints. What a command writes while it runs goes to the ``Face`` it was
 given.
 
-Reading order: ``face``, ``running`` (run and create), ``executing`` (exec) with ``interactive`` (a container at a
-terminal), ``tree`` (the commands that change something), ``listing``, ``copying``, ``archives``, ``volumes`` and
-``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing``
-(its tables).
+Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) with ``interactive`` (a
+container at a terminal), ``tree`` (the commands that change something), ``listing``, ``copying``, ``archives``,
+``volumes``, ``networks`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their
+``functions``), ``terminal``, ``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
 """
 
-from nbcontainers.cli import archives, copying, executing, listing, system, volumes  # noqa: F401  each adds commands
+from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
+    archives,
+    copying,
+    executing,
+    listing,
+    networks,
+    system,
+    volumes,
+)
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.tree import invoke
 

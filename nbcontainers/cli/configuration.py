@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from nbcontainers.cli import mounting, values
+from nbcontainers.cli import mounting, networking, values
 from nbcontainers.cli.values import Json
 
 
@@ -41,8 +41,10 @@ def configuration(image: str, command: tuple[str, ...], o: Json, *, remove: bool
         "AttachStderr": attach,
         "StopSignal": o["stop_signal"] or None,
         "StopTimeout": o["stop_timeout"],
+        **networking.container(o),
         "HostConfig": {
             "AutoRemove": remove,
+            **networking.host_config(o),
             **_of_process(o),
             **_of_namespaces(o),
             **_of_limits(o),
@@ -65,17 +67,11 @@ def _of_process(o: Json) -> Json:
 
 def _of_namespaces(o: Json) -> Json:
     return {
-        "NetworkMode": o["network"] or "default",
         "PidMode": o["pid"],
         "IpcMode": o["ipc"],
         "UTSMode": o["uts"],
         "CgroupnsMode": o["cgroupns"],
         "UsernsMode": o["userns"],
-        "PortBindings": values.ports(o["publish"]) or None,
-        "ExtraHosts": list(o["extra_hosts"]) or None,
-        "Dns": list(o["dns"]) or None,
-        "DnsSearch": list(o["dns_search"]) or None,
-        "DnsOptions": list(o["dns_options"]) or None,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nbcontainers.cli import networking
 from nbcontainers.cli.values import Cpus, Size
 
 
@@ -40,7 +41,6 @@ PROCESS = [
     _many("--log-opt", "log_options", help="Option of the log, such as max-size=10m."),
 ]
 NAMESPACES = [
-    _text("--network", "--net", help="A network, none, host or container:NAME."),
     _text("--pid", help="host or container:NAME."),
     _text("--ipc", help="private, shareable, host, none or container:NAME."),
     _text("--uts", help="host."),
@@ -48,12 +48,6 @@ NAMESPACES = [
     _text("--userns", help="host."),
     _text("-h", "--hostname", help="Host name."),
     _text("--domainname", help="NIS domain name."),
-    _text("--mac-address", help="Hardware address of its interface."),
-    _many("-p", "--publish", help="HOST:CONTAINER port."),
-    _many("--add-host", "extra_hosts", help="name:address, or name:host-gateway."),
-    _many("--dns", help="Name server."),
-    _many("--dns-search", help="Domain to look for names in."),
-    _many("--dns-option", "--dns-opt", "dns_options", help="Option of resolv.conf."),
 ]
 LIMITS = [
     click.option("-m", "--memory", type=Size(), default=0, help="Memory limit, such as 64m."),
@@ -104,6 +98,6 @@ FILES = [
 
 def with_options(command: Any) -> Any:
     """Give a command the options of run and create."""
-    for option in reversed((*PROCESS, *NAMESPACES, *LIMITS, *SECURITY, *FILES)):
+    for option in reversed((*PROCESS, *NAMESPACES, *networking.OPTIONS, *LIMITS, *SECURITY, *FILES)):
         command = option(command)
     return command

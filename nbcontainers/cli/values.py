@@ -133,14 +133,3 @@ def _of_devices(entries: tuple[str, ...], option: str) -> list[tuple[str, str]]:
         if not entry.startswith("/dev/") or ":" not in entry:
             raise click.UsageError(f"invalid value '{entry}' for {option}: a path below /dev, a colon, a number")
     return [(path, number) for path, _, number in (entry.rpartition(":") for entry in entries)]
-
-
-def ports(publish: tuple[str, ...]) -> dict[str, list[Json]]:
-    """Read published ports: ``[[ADDRESS:]PORT:]PORT[/PROTOCOL]``."""
-    result: dict[str, list[Json]] = {}
-    for entry in publish:
-        outside, _, inside = entry.rpartition(":")
-        address, _, port = outside.rpartition(":")
-        key = inside if "/" in inside else f"{inside}/tcp"
-        result.setdefault(key, []).append({"HostIp": address, "HostPort": port})
-    return result

@@ -217,6 +217,55 @@ def volumes(client: DockerClient, *, filters: dict[str, list[str]] | None = None
     return _table(rows, types)
 
 
+def networks(client: DockerClient, *, filters: dict[str, list[str]] | None = None) -> Table:
+    """Return networks.
+
+    Returns:
+        Columns id, name, driver, subnets, gateways (text), internal, ipv6 (booleans), created (UTC timestamp; none for
+        those that are always there), labels (text).
+    """
+    rows: list[dict[str, object]] = []
+    for row in client.api.networks(filters=filters or {}):
+        pools = row["IPAM"]["Config"] or []
+        rows.append(
+            {
+                "id": row["Id"],
+                "name": row["Name"],
+                "driver": row["Driver"],
+                "subnets": ", ".join(pool["Subnet"] for pool in pools),
+                "gateways": ", ".join(pool["Gateway"] for pool in pools if pool.get("Gateway")),
+                "internal": row["Internal"],
+                "ipv6": row["EnableIPv6"],
+                "created": None if row["Created"].startswith("0001-") else row["Created"],
+                "labels": ", ".join(f"{name}={value}" for name, value in (row.get("Labels") or {}).items()),
+            }
+        )
+    types = dict.fromkeys(("id", "name", "driver", "subnets", "gateways"), "object")
+    return _table(rows, {**types, "internal": "bool", "ipv6": "bool", "created": "time", "labels": "object"})
+
+
+def network_members(client: DockerClient, name: str) -> Table:
+    """Return the running containers that are in a network.
+
+    Returns:
+        Columns id, name, ipv4_address, ipv6_address (with the prefixes' lengths), mac_address, endpoint_id (text).
+    """
+    members = client.api.inspect_network(name)["Containers"] or {}
+    rows: list[dict[str, object]] = [
+        {
+            "id": identifier,
+            "name": member["Name"],
+            "ipv4_address": member["IPv4Address"],
+            "ipv6_address": member["IPv6Address"],
+            "mac_address": member["MacAddress"],
+            "endpoint_id": member["EndpointID"],
+        }
+        for identifier, member in members.items()
+    ]
+    names = ("id", "name", "ipv4_address", "ipv6_address", "mac_address", "endpoint_id")
+    return _table(rows, dict.fromkeys(names, "object"))
+
+
 def events(client: DockerClient, *, since: str, until: str, filters: dict[str, list[str]] | None = None) -> Table:
     """Return what has happened.
 
