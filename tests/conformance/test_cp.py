@@ -246,7 +246,7 @@ def tree_image(client: docker.DockerClient) -> Any:
     container.remove()
     yield image
     for one in client.containers.list(all=True):
-        one.remove(force=True)
+        one.remove(force=True, v=True)
     client.images.remove("cp-tree")
 
 
