@@ -1,8 +1,8 @@
 # The commands of this project; CONTRIBUTING.md says when to use which.
 PYTHON ?= python3
 BIN := .venv/bin
-APT := libseccomp2 libnftables1 nftables iproute2 busybox-static user-mode-linux kmod
-APT_TEST := chromium
+APT := libseccomp2 libnftables1 nftables iproute2 busybox-static kmod
+APT_TEST := chromium user-mode-linux
 LABEXTENSION := hatch_build.py $(wildcard labextension/*.json labextension/src/* labextension/style/*.* labextension/style/icons/* labextension/schema/* jupyter-config/*)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 

@@ -159,3 +159,21 @@ def test_it_is_started_by_being_looked_at_where_that_is_configured(own: OwnEngin
     environment = {**os.environ, **own.environment}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "True\n"
+
+
+def test_a_user_without_root_is_told_so(own: OwnEngine) -> None:
+    program = """if True:
+        import asyncio
+        from nbcontainers.errors import Unavailable
+        from nbcontainers.server.engine import Engine
+        try:
+            asyncio.run(Engine().start())
+        except Unavailable as error:
+            print(error)
+    """
+    # The one privilege left is to read this test's Python, wherever it is installed.
+    nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +dac_override --ambient-caps +dac_override"
+    command = [*nobody.split(), sys.executable, "-W", "ignore", "-c", program]
+    environment = {**os.environ, **own.environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert "it needs root, this is user 65534" in done.stdout
