@@ -9,6 +9,7 @@ A crash in between loses nothing: the next engine empties the trash, and removes
 """
 
 import contextlib
+import errno
 import os
 import select
 import threading
@@ -115,7 +116,7 @@ class Cleanup:
         try:
             for group in groups:
                 with contextlib.suppress(OSError):  # the next engine's sweep finds it
-                    group.remove()
+                    _remove_group(group)
             for directory in directories:
                 with contextlib.suppress(OSError):  # so does it what stays in the trash
                     files.remove_tree(str(directory))
@@ -134,6 +135,20 @@ class Cleanup:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
+
+
+def _remove_group(group: Cgroup) -> None:
+    """Remove a control group, and those below it that a privileged container has made for itself."""
+    try:
+        group.remove()
+    except OSError as error:
+        driver = cgroups.detect()
+        below = driver.children(group.path)
+        if error.errno != errno.EBUSY or not below:
+            raise
+        for name in below:
+            _remove_group(driver.open(f"{group.path}/{name}"))
+        group.remove()
 
 
 def sweep_prepared(cgroup_parent: str) -> None:

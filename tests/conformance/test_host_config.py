@@ -12,6 +12,7 @@ import pytest
 from docker.errors import APIError, NotFound
 from docker.types import DriverConfig, LogConfig, Mount
 
+from nbcontainers.linux import cgroups
 from tests.engine_process import EngineProcess
 from tests.leaks import identity
 from tests.waiting import until
@@ -291,6 +292,16 @@ def test_another_parent_of_control_groups(cli: EngineProcess) -> None:
     assert inspect(cli, "deep")["State"]["Pid"] == pid
     cli.docker("rm", "-f", "deep")
     assert "invalid cgroup parent" in refusal(cli, "--cgroup-parent", "../out")
+
+
+def test_groups_that_a_privileged_container_has_made_go_with_it(cli: EngineProcess) -> None:
+    cli.docker("run", "-d", "--privileged", "--name", "outer", *SLEEP)
+    name = f"/nbcontainers/{identity(cli.root)}/{inspect(cli, 'outer')['Id']}"
+    driver = cgroups.detect()
+    driver.create(f"{name}/inner/innermost", {})
+    cli.docker("rm", "-f", "outer")
+    group = driver.open(name)
+    until(lambda: not any(os.path.exists(directory) for directory in group.directories()))
 
 
 # File systems.
