@@ -52,9 +52,10 @@ def _wire(event: Event) -> dict[str, object]:
         "timeNano": event.time_ns,
     }
     if event.type == "container":
-        wire = {"status": event.action, "id": event.actor_id, "from": event.attributes.get("image", ""), **wire}
+        of = {"id": event.actor_id, "from": event.attributes["image"]} if event.actor_id else {}
+        wire = {"status": event.action, **of, **wire}
     elif event.type == "image":
-        wire = {"status": event.action, "id": event.actor_id, **wire}
+        wire = {"status": event.action, **({"id": event.actor_id} if event.actor_id else {}), **wire}
     return wire
 
 

@@ -23,6 +23,16 @@ _PROCESSORS = os.cpu_count() or 1
 _TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 _NETWORK_FIELDS = ("bytes", "packets", "errors", "dropped")
 
+_IO_FIELDS = (
+    "io_serviced_recursive",
+    "io_queue_recursive",
+    "io_service_time_recursive",
+    "io_wait_time_recursive",
+    "io_merged_recursive",
+    "io_time_recursive",
+    "sectors_recursive",
+)
+
 Json = dict[str, object]
 
 
@@ -49,15 +59,17 @@ def sample(call: Call, container: Container) -> Json:
     """Read one sample; all zero and without limits where the container does not run, as in Docker."""
     head: Json = {"id": container.id, "name": f"/{container.name}", "os_type": "linux"}
     try:
-        usage = call.engine.lifecycle.cgroup(container).usage()
+        cgroup = call.engine.lifecycle.cgroup(container)
+        usage, details = cgroup.usage(), cgroup.details()
     except (errors.Conflict, OSError):
-        nothing: Json = {"memory_stats": {}, "pids_stats": {}, "blkio_stats": {}}
+        io = dict.fromkeys(("io_service_bytes_recursive", *_IO_FIELDS))
+        nothing: Json = {"memory_stats": {}, "pids_stats": {}, "blkio_stats": io, "num_procs": 0, "storage_stats": {}}
         return {**head, "read": times.NEVER, "cpu_stats": _cpu(None), **nothing}
     result: Json = {
         **head,
         "read": times.rfc3339(time.time_ns()),
-        "cpu_stats": _cpu(usage),
-        "memory_stats": _memory(usage),
+        "cpu_stats": _cpu(usage, details.get("cpu", {})),
+        "memory_stats": _memory(usage, details),
         "pids_stats": {"current": usage.pids, **({"limit": usage.pids_limit} if usage.pids_limit else {})},
         "blkio_stats": _block_io(usage),
         "num_procs": 0,
@@ -76,15 +88,17 @@ def _compared(now: Json, before: Json | None) -> Json:
     }
 
 
-def _cpu(usage: cgroups.Usage | None) -> Json:
+def _cpu(usage: cgroups.Usage | None, by_processor: dict[str, int] | None = None) -> Json:
     nothing = {"periods": 0, "throttled_periods": 0, "throttled_time": 0}
     if usage is None:
         return {
             "cpu_usage": {"total_usage": 0, "usage_in_kernelmode": 0, "usage_in_usermode": 0},
             "throttling_data": nothing,
         }
+    spent = list((by_processor or {}).values())[:_PROCESSORS]
     return {
         "cpu_usage": {
+            **({"percpu_usage": spent} if spent else {}),
             "total_usage": usage.cpu_total_ns,
             "usage_in_kernelmode": usage.cpu_system_ns,
             "usage_in_usermode": usage.cpu_user_ns,
@@ -109,9 +123,15 @@ def system_cpu_ns() -> int:
     return sum(int(word) for word in words[1:8]) * _TICK_NS
 
 
-def _memory(usage: cgroups.Usage) -> Json:
-    inactive = {"inactive_file": usage.memory_cache_bytes, "total_inactive_file": usage.memory_cache_bytes}
-    return {"usage": usage.memory_bytes, "stats": inactive, "limit": usage.memory_limit_bytes or _MEMORY_TOTAL_BYTES}
+def _memory(usage: cgroups.Usage, details: dict[str, dict[str, int]]) -> Json:
+    """Return the use of memory; ``max_usage`` and ``failcnt`` are of version 1 alone, as in Docker."""
+    limit = usage.memory_limit_bytes or _MEMORY_TOTAL_BYTES
+    result: Json = {"usage": usage.memory_bytes, "stats": details.get("memory", {}), "limit": limit}
+    if peak := details.get("memory_peak"):
+        result["max_usage"] = peak["bytes"]
+        if peak["failures"]:
+            result["failcnt"] = peak["failures"]
+    return result
 
 
 def _block_io(usage: cgroups.Usage) -> Json:
@@ -120,8 +140,7 @@ def _block_io(usage: cgroups.Usage) -> Json:
         {"major": 0, "minor": 0, "op": operation, "value": value}
         for operation, value in (("read", usage.io_read_bytes), ("write", usage.io_write_bytes))
     ]
-    others = ("io_serviced", "io_queue", "io_service_time", "io_wait_time", "io_merged", "io_time", "sectors")
-    return {"io_service_bytes_recursive": rows, **{f"{name}_recursive": None for name in others}}
+    return {"io_service_bytes_recursive": rows, **dict.fromkeys(_IO_FIELDS)}
 
 
 def _networks(pid: int) -> dict[str, dict[str, int]]:

@@ -1,5 +1,6 @@
 """The endpoints about the engine itself: ping, version and info."""
 
+import asyncio
 import functools
 import os
 import platform
@@ -23,6 +24,7 @@ _PLUGINS = {
     "Authorization": None,
     "Log": ["json-file", "local", "none"],
 }
+_NO_COMMIT = {"ID": "", "Expected": ""}
 _NO_SWARM = {
     "NodeID": "",
     "NodeAddr": "",
@@ -57,6 +59,7 @@ async def version(call: Call) -> web.Response:
         "Os": "linux",
         "Arch": _ARCHITECTURES.get(machine.machine, machine.machine),
         "KernelVersion": machine.release,
+        "BuildTime": "",
     }
     component = {"Name": "Engine", "Version": __version__, "Details": {**details, "Experimental": "false"}}
     return responses.json(
@@ -83,6 +86,9 @@ async def info(call: Call) -> web.Response:
             "Images": len(engine.images.list()),
             "DockerRootDir": str(engine.root),
             "SystemTime": times.rfc3339(time.time_ns()),
+            "NEventsListener": engine.events.listeners,
+            "NFd": len(os.listdir("/proc/self/fd")),
+            "NGoroutines": len(asyncio.all_tasks()),
             **_machine(),
         }
     )
@@ -126,6 +132,15 @@ def _machine() -> dict[str, object]:
         "Runtimes": {name: {"path": "nbcontainers"} for name in RUNTIMES},
         "DefaultRuntime": RUNTIMES[0],
         "Swarm": _NO_SWARM,
+        "GenericResources": None,
+        "HttpProxy": os.environ.get("HTTP_PROXY", ""),
+        "HttpsProxy": os.environ.get("HTTPS_PROXY", ""),
+        "NoProxy": os.environ.get("NO_PROXY", ""),
+        "Isolation": "",
+        # This engine is one program: it has none of these three.
+        "ContainerdCommit": _NO_COMMIT,
+        "RuncCommit": _NO_COMMIT,
+        "InitCommit": _NO_COMMIT,
         "LiveRestoreEnabled": True,
         "InitBinary": "",
         "SecurityOptions": ["name=seccomp,profile=builtin"],

@@ -22,6 +22,11 @@ class Events:
         self._listeners: set[Subscription] = set()
         self._last_ns = 0
 
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
     def emit(self, kind: str, action: str, actor_id: str, attributes: dict[str, str]) -> None:
         """Tell all listeners; times never repeat, so that a time names an event."""
         self._last_ns = max(time.time_ns(), self._last_ns + 1)

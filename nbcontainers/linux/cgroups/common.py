@@ -175,6 +175,18 @@ class Cgroup:
         """
         raise NotImplementedError
 
+    def details(self) -> dict[str, dict[str, int]]:
+        """Return what the kernel counts beside ``usage``, under its own names, which differ between the versions.
+
+        Returns:
+            ``memory``: the lines of ``memory.stat``; on version 1 also ``memory_peak``: ``bytes`` and ``failures``, and
+            ``cpu``: nanoseconds by the number of the processor. Empty where a controller is missing.
+
+        Raises:
+            SyscallError: ENOENT or ENODEV, the group is gone.
+        """
+        raise NotImplementedError
+
     def oom_kills(self) -> int:
         """Return how many of its processes were killed for want of memory; 0 where it is gone."""
         raise NotImplementedError

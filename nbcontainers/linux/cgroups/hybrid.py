@@ -179,6 +179,13 @@ class CgroupHybrid(Cgroup):
             setattr(usage, name, getattr(usage, name) or getattr(other, name))
         return usage
 
+    def details(self) -> dict[str, dict[str, int]]:
+        """See ``Cgroup``.
+
+        Source: cgroups(7).
+        """
+        return {**self._v1.details(), **self._v2.details()}
+
     def oom_kills(self) -> int:
         """See ``Cgroup``.
 

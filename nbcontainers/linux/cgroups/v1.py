@@ -288,6 +288,23 @@ class CgroupV1(Cgroup):
             usage.io_read_bytes, usage.io_write_bytes = _io_bytes(files.read("blkio.throttle.io_service_bytes"))
         return usage
 
+    def details(self) -> dict[str, dict[str, int]]:
+        """See ``Cgroup``.
+
+        Source: Documentation/admin-guide/cgroup-v1/memory.rst § 5.2 stat file; cpuacct.rst.
+        """
+        found: dict[str, dict[str, int]] = {}
+        if files := self._files.get("memory"):
+            found["memory"] = {name.decode(): value for name, value in files.table("memory.stat").items()}
+            found["memory_peak"] = {
+                "bytes": files.number("memory.max_usage_in_bytes"),
+                "failures": files.number("memory.failcnt"),
+            }
+        if files := self._files.get("cpuacct"):
+            spent = files.read("cpuacct.usage_percpu").split()
+            found["cpu"] = {str(processor): int(ns) for processor, ns in enumerate(spent)}
+        return found
+
     def oom_kills(self) -> int:
         """See ``Cgroup``.
 

@@ -366,6 +366,15 @@ class CgroupV2(Cgroup):
             usage.io_write_bytes += int(value) if key == b"wbytes" else 0
         return usage
 
+    def details(self) -> dict[str, dict[str, int]]:
+        """See ``Cgroup``.
+
+        Source: Documentation/admin-guide/cgroup-v2.rst § memory.stat.
+        """
+        if "memory" not in self._controllers:
+            return {}
+        return {"memory": {name.decode(): value for name, value in self._files.table("memory.stat").items()}}
+
     def oom_kills(self) -> int:
         """See ``Cgroup``.
 
