@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
@@ -17,7 +17,6 @@ from nbcontainers import errors
 from nbcontainers.api import frames, hijack, output
 from nbcontainers.api.calls import Call
 from nbcontainers.api.detach import DEFAULT_KEYS, DetachKeys, parse_keys
-from nbcontainers.api.hijack import Hijack, Inbound
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.model import Container
 from nbcontainers.runtime import log, rewind
@@ -28,35 +27,69 @@ if TYPE_CHECKING:
     from nbcontainers.engine.engine import Engine
 
 
+class Readable(Protocol):
+    """What a client sends, whichever way it comes: an ``Inbound``, or a web socket's messages."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes, or nothing at the end."""
+
+
+class Asked:
+    """What one request to attach asks for.
+
+    Raises:
+        errors.Conflict: The container is paused, or waits to be started again.
+        errors.InvalidArgument: The keys are none.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.container = container = call.engine.container(call.parameters["id"])
+        if container.state.status == "paused":
+            raise errors.Conflict(f"container {container.id} is paused, unpause the container before attach")
+        if container.state.status == "restarting":
+            raise errors.Conflict(f"container {container.id} is restarting, wait until the container is running")
+        self.keys = parse_keys(call.text("detachKeys") or DEFAULT_KEYS)
+        names = (("stdout", log.STDOUT), ("stderr", log.STDERR))
+        self.streams = frozenset(stream for name, stream in names if call.flag(name))
+        self.replay, self.stream = call.flag("logs"), call.flag("stream")
+        self.with_input = call.flag("stdin") and self.stream and container.config.open_stdin
+        directory = call.engine.output_directory(container)
+        place = Place() if self.replay else rewind.end(directory)
+        self.reader = Reader(directory, place.segment, place.offset)
+
+
 async def attach(call: Call) -> web.StreamResponse:
     """Take the connection over and serve it until the container ends or the client goes."""
-    container = call.engine.container(call.parameters["id"])
-    if container.state.status == "paused":
-        raise errors.Conflict(f"container {container.id} is paused, unpause the container before attach")
-    if container.state.status == "restarting":
-        raise errors.Conflict(f"container {container.id} is restarting, wait until the container is running")
-    keys = parse_keys(call.text("detachKeys") or DEFAULT_KEYS)
-    streams = frozenset(stream for name, stream in (("stdout", log.STDOUT), ("stderr", log.STDERR)) if call.flag(name))
-    directory = call.engine.output_directory(container)
-    replay, stream = call.flag("logs"), call.flag("stream")
-    place = Place() if replay else rewind.end(directory)
-    reader = Reader(directory, place.segment, place.offset)
-    with_input = call.flag("stdin") and stream and container.config.open_stdin
-    if not stream:
-        return await _replay(call, container, reader, streams)
-    with output.Follower(call.engine, container, reader) as follower:
+    asked = Asked(call)
+    container = asked.container
+    if not asked.stream:
+        return await _replay(call, asked)
+    with output.Follower(call.engine, container, asked.reader) as follower:
         connection = hijack.take_over(call, frames.content_type(container.config.tty, call.version))
         call.engine.lifecycle.tell(container, "attach")
-        tasks = [asyncio.ensure_future(_send_output(connection, container, follower, streams))]
-        if with_input:
-            tasks.append(asyncio.ensure_future(_send_input(call.engine, container, connection.inbound, keys)))
-        try:
-            await _first_end(tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        bulk = frames.Bulk(tty=container.config.tty, timestamps=False)
+
+        async def send_output() -> bool:
+            async for frame in follower.frames():
+                if frame.stream in asked.streams:
+                    await connection.write(bulk.format(frame))
+            return True  # the container has ended
+
+        tasks = [asyncio.ensure_future(send_output())]
+        if asked.with_input:
+            tasks.append(asyncio.ensure_future(send_input(call.engine, container, connection.inbound, asked.keys)))
+        await until_over(tasks)
         return connection.close()
+
+
+async def until_over(tasks: list["asyncio.Task[bool]"]) -> None:
+    """Serve both directions until the end, and leave no task behind."""
+    try:
+        await _first_end(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _first_end(tasks: list["asyncio.Task[bool]"]) -> None:
@@ -68,30 +101,20 @@ async def _first_end(tasks: list["asyncio.Task[bool]"]) -> None:
             return
 
 
-async def _replay(call: Call, container: Container, reader: Reader, streams: frozenset[int]) -> web.StreamResponse:
+async def _replay(call: Call, asked: Asked) -> web.StreamResponse:
     """Send what there is, and no more (``stream=0``)."""
+    tty = asked.container.config.tty
     try:
-        connection = hijack.take_over(call, frames.content_type(container.config.tty, call.version))
-        bulk = frames.Bulk(tty=container.config.tty, timestamps=False)
-        for frame in output.selected(reader, output.Selection(streams=streams)) if call.flag("logs") else ():
+        connection = hijack.take_over(call, frames.content_type(tty, call.version))
+        bulk = frames.Bulk(tty=tty, timestamps=False)
+        for frame in output.selected(asked.reader, output.Selection(streams=asked.streams)) if asked.replay else ():
             await connection.write(bulk.format(frame))
         return connection.close()
     finally:
-        reader.close()
+        asked.reader.close()
 
 
-async def _send_output(
-    connection: Hijack, container: Container, follower: output.Follower, streams: frozenset[int]
-) -> bool:
-    """Pass the output on until the container ends."""
-    bulk = frames.Bulk(tty=container.config.tty, timestamps=False)
-    async for frame in follower.frames():
-        if frame.stream in streams:
-            await connection.write(bulk.format(frame))
-    return True
-
-
-async def _send_input(engine: "Engine", container: Container, inbound: Inbound, keys: bytes) -> bool:
+async def send_input(engine: "Engine", container: Container, inbound: Readable, keys: bytes) -> bool:
     """Pass the input on; True when the client is to be let go: its user typed the keys, or its input has ended.
 
     Where the container was made so (``StdinOnce``), the end of the input is the end of the container's input instead,
@@ -118,7 +141,7 @@ async def _send_input(engine: "Engine", container: Container, inbound: Inbound, 
     return left or tty or not container.config.stdin_once
 
 
-async def pump(stdin_fd: int, inbound: Inbound, detach: DetachKeys | None) -> bool:
+async def pump(stdin_fd: int, inbound: Readable, detach: DetachKeys | None) -> bool:
     """Write what comes in until its end; True when the user has typed the keys to leave."""
     try:
         while data := await inbound.read():

@@ -3,6 +3,7 @@
 from nbcontainers.api import (
     archive,
     attach,
+    attach_socket,
     builds,
     containers,
     events,
@@ -30,6 +31,7 @@ _ROOMS = (
     exec,
     logs,
     attach,
+    attach_socket,
     stats,
     updates,
     image_archives,

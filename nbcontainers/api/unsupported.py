@@ -15,7 +15,6 @@ _PLUGINS = "plugins are not supported"
 
 # method, path, what is not supported
 ENDPOINTS: tuple[tuple[str, str, str], ...] = (
-    ("GET", "/containers/{id}/attach/ws", "attaching by web socket is not supported, use attach"),
     ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
     ("GET", "/images/search", "searching a registry comes later"),
     ("POST", "/images/{name:.+}/push", "pushing comes later"),
