@@ -23,7 +23,7 @@ async def list_containers(call: Call) -> web.Response:
     if limit > 0:
         found = found[:limit]
     sizes = [await call.engine.sizes.of(container) if call.flag("size") else None for container in found]
-    rows = [inspection.summary(container, size) for container, size in zip(found, sizes, strict=True)]
+    rows = [inspection.summary(call.engine, container, size) for container, size in zip(found, sizes, strict=True)]
     for container, row in zip(found, rows, strict=True):
         row["Names"] = [f"/{container.name}", *call.engine.networking.link_names(container)]
     return responses.json(rows)

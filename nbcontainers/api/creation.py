@@ -52,8 +52,6 @@ def configuration(body: wire.CreateRequest) -> tuple[ContainerConfig, HostConfig
 def _container_config(body: wire.CreateRequest) -> ContainerConfig:
     if not body.image:
         raise errors.InvalidArgument("no image specified: give the field Image")
-    if body.healthcheck is not None and body.healthcheck.test and body.healthcheck.test != ["NONE"]:
-        raise errors.Unsupported("health checks come later: leave Healthcheck out")
     if body.on_build or body.shell:
         raise errors.Unsupported("OnBuild and Shell belong to images, not to containers")
     return ContainerConfig(
@@ -85,11 +83,11 @@ def _healthcheck(asked: wire.Healthcheck | None) -> Healthcheck | None:
         return None
     return Healthcheck(
         test=tuple(asked.test or ()),
-        interval_ns=asked.interval,
-        timeout_ns=asked.timeout,
-        start_period_ns=asked.start_period,
-        start_interval_ns=asked.start_interval,
-        retries=asked.retries,
+        interval_ns=asked.interval or 0,
+        timeout_ns=asked.timeout or 0,
+        start_period_ns=asked.start_period or 0,
+        start_interval_ns=asked.start_interval or 0,
+        retries=asked.retries or 0,
     )
 
 
@@ -104,7 +102,7 @@ def restart_policy(asked: wire.RestartPolicy | None) -> RestartPolicy:
     name = _RESTART_NAMES.get(asked.name)
     if name is None:
         raise errors.InvalidArgument(f"invalid restart policy '{asked.name}': {', '.join(_RESTART_NAMES)} are known")
-    return RestartPolicy(name=name, maximum_retries=asked.maximum_retry_count)
+    return RestartPolicy(name=name, maximum_retries=asked.maximum_retry_count or 0)
 
 
 def _words(given: list[str] | str | None) -> tuple[str, ...] | None:

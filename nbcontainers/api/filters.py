@@ -59,6 +59,7 @@ class Containers:
         self._exit_codes = {_number(value) for value in given.get("exited", ())}
         self._names = [_expression(value) for value in given.get("name", ())]
         engine = call.engine
+        self._health_of = engine.healths.status
         self._before = [engine.container(name).created_ns for name in given.get("before", ())]
         self._since = [engine.container(name).created_ns for name in given.get("since", ())]
         self._ancestors = set(given.get("ancestor", ()))
@@ -90,8 +91,8 @@ class Containers:
         asked, state = self._filters, container.state
         if any(value.lower() in ("1", "true") for value in asked.get("is-task", ())):
             return False  # there is no swarm whose task it could be
-        if "health" in asked and "none" not in asked["health"]:
-            return False  # no container has any
+        if "health" in asked and self._health_of(container) not in asked["health"]:
+            return False
         bindings = {f"{binding.port}/{binding.protocol}" for binding in container.host_config.port_bindings}
         if "publish" in asked and not self._published & bindings:
             return False

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from nbcontainers.api import mounts, placement
 from nbcontainers.api.times import age, rfc3339
-from nbcontainers.engine.model import RUNNING, Container, HostConfig, MountPoint, ThrottleDevice
+from nbcontainers.engine.health import Health, ProbeResult
+from nbcontainers.engine.model import RUNNING, Container, Healthcheck, HostConfig, MountPoint, ThrottleDevice
 from nbcontainers.engine.sizes import Sizes
 from nbcontainers.runtime.defaults import MASKED_PATHS, READONLY_PATHS
 
@@ -27,7 +28,7 @@ def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) 
         "Created": rfc3339(container.created_ns),
         "Path": container.path,
         "Args": container.args,
-        "State": state(container),
+        "State": state(container, engine.healths.get(container)),
         "Image": container.image_id,
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
@@ -50,10 +51,10 @@ def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) 
     }
 
 
-def state(container: Container) -> Json:
+def state(container: Container, health: Health | None) -> Json:
     """Return what is true of a container now."""
     now = container.state
-    return {
+    shown: Json = {
         "Status": now.status,
         "Running": now.status in RUNNING,
         "Paused": now.status == "paused",
@@ -66,6 +67,35 @@ def state(container: Container) -> Json:
         "StartedAt": rfc3339(now.started_at_ns),
         "FinishedAt": rfc3339(now.finished_at_ns),
     }
+    if health is not None:
+        shown["Health"] = {
+            "Status": health.status,
+            "FailingStreak": health.failing_streak,
+            "Log": [_probe(result) for result in health.log],
+        }
+    return shown
+
+
+def _probe(result: ProbeResult) -> Json:
+    return {
+        "Start": rfc3339(result.started_at_ns),
+        "End": rfc3339(result.ended_at_ns),
+        "ExitCode": result.exit_code,
+        "Output": result.output,
+    }
+
+
+def _healthcheck(healthcheck: Healthcheck) -> Json:
+    """Return a health check; what is left to its default is left out, as in Docker."""
+    shown: Json = {
+        "Test": healthcheck.test,
+        "Interval": healthcheck.interval_ns,
+        "Timeout": healthcheck.timeout_ns,
+        "StartPeriod": healthcheck.start_period_ns,
+        "StartInterval": healthcheck.start_interval_ns,
+        "Retries": healthcheck.retries,
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 def config(container: Container) -> Json:
@@ -92,6 +122,8 @@ def config(container: Container) -> Json:
     }
     if asked.exposed_ports:
         result["ExposedPorts"] = {port: {} for port in asked.exposed_ports}
+    if asked.healthcheck is not None:
+        result["Healthcheck"] = _healthcheck(asked.healthcheck)
     if asked.stop_signal:
         result["StopSignal"] = asked.stop_signal
     if asked.stop_timeout_seconds is not None:
@@ -228,7 +260,7 @@ def _sizes(sizes: Sizes | None) -> Json:
     return {} if sizes is None else {"SizeRw": sizes.rw_bytes, "SizeRootFs": sizes.root_fs_bytes}
 
 
-def summary(container: Container, sizes: Sizes | None = None) -> Json:
+def summary(engine: "Engine", container: Container, sizes: Sizes | None = None) -> Json:
     """Return one row of ``docker ps``; with sizes, of ``docker ps --size``."""
     return {
         "Id": container.id,
@@ -241,19 +273,21 @@ def summary(container: Container, sizes: Sizes | None = None) -> Json:
         **_sizes(sizes),
         "Labels": container.config.labels,
         "State": container.state.status,
-        "Status": status_text(container, time.time_ns()),
+        "Status": status_text(container, engine.healths.status(container), time.time_ns()),
         "HostConfig": {"NetworkMode": container.host_config.network_mode},
         "NetworkSettings": {"Networks": placement.networks(container)},
         "Mounts": mount_points(container),
     }
 
 
-def status_text(container: Container, now_ns: int) -> str:
+def status_text(container: Container, health: str, now_ns: int) -> str:
     """Return the sentence in the column STATUS of ``docker ps``."""
     now = container.state
     if now.status in ("running", "paused"):
         up = f"Up {age((now_ns - now.started_at_ns) / 10**9)}"
-        return f"{up} (Paused)" if now.status == "paused" else up
+        if now.status == "paused":
+            return f"{up} (Paused)"
+        return up if health == "none" else f"{up} ({'health: starting' if health == 'starting' else health})"
     if now.status == "restarting":
         return f"Restarting ({now.exit_code}) {age((now_ns - now.finished_at_ns) / 10**9)} ago"
     if now.status == "exited":

@@ -41,7 +41,7 @@ async def _images(call: Call) -> list[Json]:
 
 async def _containers(call: Call) -> list[Json]:
     return [
-        inspection.summary(container, await call.engine.sizes.of(container))
+        inspection.summary(call.engine, container, await call.engine.sizes.of(container))
         for container in reversed(call.engine.containers())
     ]
 

@@ -11,6 +11,7 @@ import contextlib
 import signal as signals
 
 from nbcontainers import errors
+from nbcontainers.engine.health import Healths
 from nbcontainers.engine.lifecycle import Lifecycle, Live
 from nbcontainers.engine.model import Container
 from nbcontainers.engine.specification import signal_number
@@ -25,10 +26,12 @@ class Control:
 
     Args:
         lifecycle: Knows them.
+        healths: Asks none that is paused.
     """
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    def __init__(self, lifecycle: Lifecycle, healths: Healths) -> None:
         self._lifecycle = lifecycle
+        self._healths = healths
 
     async def kill(self, container: Container, signal: str) -> None:
         """Send a signal to the container's first process; SIGKILL returns when the container has ended.
@@ -122,6 +125,7 @@ class Control:
             raise errors.Conflict(f"container {container.id} is already paused")
         live.cgroup.freeze()
         container.change("pause")
+        self._healths.pause(container)
         self._lifecycle.save(container)
         self._lifecycle.tell(container, "pause")
 
@@ -135,5 +139,6 @@ class Control:
             raise errors.Conflict(f"container {container.id} is not paused")
         self._lifecycle.live(container).cgroup.thaw()
         container.change("unpause")
+        self._healths.resume(container)
         self._lifecycle.save(container)
         self._lifecycle.tell(container, "unpause")

@@ -17,6 +17,7 @@ from nbcontainers.engine.doctor import swap_limit
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.execs import Execs
 from nbcontainers.engine.filesystems import Filesystems
+from nbcontainers.engine.health import Healths
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, EndpointConfig, HostConfig
@@ -129,15 +130,17 @@ class Engine:
         self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots)
         self.usage = DiskUsage(self.images)
         self.pruning = Pruning(self)
-        self.control = Control(self.lifecycle)
-        self.commits = Commits(self.lifecycle, self.control, self.images)
         self.execs = Execs(self.lifecycle, self.launcher, self.specification)
+        self.healths = Healths(self.lifecycle, self.execs)
+        self.control = Control(self.lifecycle, self.healths)
+        self.commits = Commits(self.lifecycle, self.control, self.images)
         await recovery.resume(self.lifecycle, containers, found)
         await self.networking.resume()
 
     async def close(self) -> None:
         """End the engine; containers that run go on, and the next engine finds them."""
         idle = not any(self.lifecycle.is_live(container) for container in self.containers())
+        await self.healths.close()
         await self.execs.close()
         await self.lifecycle.close()
         self.metrics.close()

@@ -8,14 +8,14 @@ Source: Docker Engine API, ``HealthConfig``, ``Health``; Dockerfile reference §
 """
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from nbcontainers import errors
+from nbcontainers.engine.execs import Execs
+from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container, Healthcheck
 from nbcontainers.images.config import Healthcheck as ImageHealthcheck
 
@@ -49,12 +49,6 @@ class Health:
     status: HealthStatus = "starting"
     failing_streak: int = 0
     log: deque[ProbeResult] = field(default_factory=lambda: deque(maxlen=KEPT_RESULTS))
-
-
-Probe = Callable[[Container, tuple[str, ...], float], Awaitable[tuple[int, bytes]]]
-"""Runs a command in a container: returns exit code and output; TimeoutError after so many seconds, when it is ended."""
-
-Tell = Callable[[Container, str], None]
 
 
 def check(healthcheck: Healthcheck) -> None:
@@ -115,13 +109,16 @@ class Healths:
     """The health of all containers that are asked after it.
 
     Args:
-        probe: Runs a command in a container.
-        tell: Emits an event of a container.
+        lifecycle: Says when a container is started, has ended, and is removed.
+        execs: Runs commands in containers.
     """
 
-    def __init__(self, probe: Probe, tell: Tell) -> None:
-        self._probe = probe
-        self._tell = tell
+    def __init__(self, lifecycle: Lifecycle, execs: Execs) -> None:
+        self._lifecycle = lifecycle
+        self._execs = execs
+        lifecycle.when_started.append(self.begin)
+        lifecycle.when_ended.append(self.pause)
+        lifecycle.when_removed.append(self.forget)
         self._healths: dict[str, Health] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -129,13 +126,19 @@ class Healths:
         """Return what is known of a container's health; None where nobody asks."""
         return self._healths.get(container.id)
 
+    def status(self, container: Container) -> str:
+        """Return a container's health in one word, ``none`` where nobody asks."""
+        health = self._healths.get(container.id)
+        return health.status if health else "none"
+
     def begin(self, container: Container) -> None:
         """Ask after a container that has been started, from now on; the results of earlier runs stay in the log."""
         if not command(container):
             return
         health = self._healths.setdefault(container.id, Health())
         health.status, health.failing_streak = "starting", 0
-        self.resume(container)
+        if container.state.status != "paused":  # as a new engine may find it
+            self.resume(container)
 
     def resume(self, container: Container) -> None:
         """Ask after a container, as of now in the state in which it was."""
@@ -173,12 +176,16 @@ class Healths:
         """Run one probe."""
         started_ns = time.time_ns()
         try:
-            code, output = await self._probe(container, words, timeout_ns / 10**9)
-            text = output[:OUTPUT_BYTES].decode(errors="replace")
-        except TimeoutError:
-            code, text = FAILED_EXIT_CODE, f"Health check exceeded timeout ({_duration(timeout_ns)})"
+            outcome = await self._execs.run(
+                container, list(words), timeout_seconds=timeout_ns / 10**9, most_output_bytes=OUTPUT_BYTES
+            )
         except (errors.Error, OSError) as error:
             code, text = FAILED_EXIT_CODE, str(error)
+        else:
+            code, text = outcome.exit_code, outcome.output.decode(errors="replace")
+            if outcome.timed_out:
+                exceeded = f"Health check exceeded timeout ({_duration(timeout_ns)})"
+                code, text = FAILED_EXIT_CODE, f"{exceeded}: {text}" if text else exceeded
         return ProbeResult(started_at_ns=started_ns, ended_at_ns=time.time_ns(), exit_code=code, output=text)
 
     def _take(self, container: Container, health: Health, healthcheck: Healthcheck, result: ProbeResult) -> None:
@@ -195,8 +202,7 @@ class Healths:
             if health.failing_streak >= (healthcheck.retries or DEFAULT_RETRIES):
                 health.status = "unhealthy"
         if health.status != before:
-            with contextlib.suppress(errors.Error):
-                self._tell(container, f"health_status: {health.status}")
+            self._lifecycle.tell(container, f"health_status: {health.status}")
 
 
 def _pause_ns(container: Container, healthcheck: Healthcheck, health: Health) -> int:

@@ -57,6 +57,7 @@ class Lifecycle:
         specification: Turns a container into what the launcher wants.
 
     Attributes:
+        when_started: What to call when a container runs: it was started, or found by a new engine.
         when_ended: What to call when a container's process has ended, before that is told.
         when_removed: What to call when a container is removed, before it is.
     """
@@ -96,6 +97,7 @@ class Lifecycle:
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.when_started: list[Callable[[Container], None]] = []
         self.when_ended: list[Callable[[Container], None]] = []
         self.when_removed: list[Callable[[Container], None]] = []
 
@@ -314,6 +316,8 @@ class Lifecycle:
         cgroup = self._driver.open(self._specification.cgroup_path(container))
         self._live[container.id] = Live(connection, cgroup)
         self._metrics.watch(container.id, cgroup, connection.pid)
+        for tell in self.when_started:
+            tell(container)
         self._spawn(self._watch_exit(container, connection))
 
     async def _watch_exit(self, container: Container, connection: ShimConnection) -> None:

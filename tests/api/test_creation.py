@@ -131,7 +131,8 @@ def test_options_that_do_not_go_together(host_config: object, fields: dict[str, 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"Healthcheck": {"Test": ["CMD", "true"]}},
+        {"OnBuild": ["RUN true"]},
+        {"Shell": ["sh"]},
     ],
 )
 def test_nothing_is_ignored_outside_the_host_config_either(fields: dict[str, object]) -> None:

@@ -10,8 +10,8 @@ Strings = list[str] | None
 class RestartPolicy(msgspec.Struct, rename="pascal"):
     """When a container is started again."""
 
-    name: str = ""
-    maximum_retry_count: int = 0
+    name: str | None = None
+    maximum_retry_count: int | None = None
 
 
 class LogConfig(msgspec.Struct, rename="pascal"):
@@ -181,11 +181,11 @@ class Healthcheck(msgspec.Struct, rename="pascal"):
     """How a container's health is asked after; times are nanoseconds."""
 
     test: Strings = None
-    interval: int = 0
-    timeout: int = 0
-    start_period: int = 0
-    start_interval: int = 0
-    retries: int = 0
+    interval: int | None = None
+    timeout: int | None = None
+    start_period: int | None = None
+    start_interval: int | None = None
+    retries: int | None = None
 
 
 class NetworkingConfig(msgspec.Struct, rename="pascal"):
