@@ -67,7 +67,7 @@ async def attach(call: Call) -> web.StreamResponse:
     with output.Follower(call.engine, container, asked.reader) as follower:
         connection = hijack.take_over(call, frames.content_type(container.config.tty, call.version))
         call.engine.lifecycle.tell(container, "attach")
-        bulk = frames.Bulk(tty=container.config.tty, timestamps=False)
+        bulk = frames.Bulk(tty=container.config.tty, prefix=frames.Prefix(timestamps=False))
 
         async def send_output() -> bool:
             async for frame in follower.frames():
@@ -106,7 +106,7 @@ async def _replay(call: Call, asked: Asked) -> web.StreamResponse:
     tty = asked.container.config.tty
     try:
         connection = hijack.take_over(call, frames.content_type(tty, call.version))
-        bulk = frames.Bulk(tty=tty, timestamps=False)
+        bulk = frames.Bulk(tty=tty, prefix=frames.Prefix(timestamps=False))
         for frame in output.selected(asked.reader, output.Selection(streams=asked.streams)) if asked.replay else ():
             await connection.write(bulk.format(frame))
         return connection.close()

@@ -34,26 +34,45 @@ def stamp(time_ns: int) -> bytes:
     return b"%04d-%02d-%02dT%02d:%02d:%02d.%09dZ " % (year, month, day, hour, minute, second, fraction)
 
 
+class Prefix:
+    """What stands in front of each line.
+
+    Args:
+        timestamps: Its time.
+        details: Docker's ``--details``: what the log's options ask to be told of the container, and a space. Such
+            options are refused, so it is the space alone.
+    """
+
+    def __init__(self, *, timestamps: bool, details: bool = False) -> None:
+        self._timestamps = timestamps
+        self._details = b" " if details else b""
+        self.is_empty = not (timestamps or details)
+
+    def at(self, ns: int) -> bytes:
+        """Return it for a line of this time."""
+        return stamp(ns) + self._details if self._timestamps else self._details
+
+
 class Bulk:
     """Turns frames of a log into as few and as large pieces as possible, for reading back what there is.
 
     Args:
         tty: Whether the container has a terminal: then there is one stream, without headers.
-        timestamps: Whether each line begins with its time.
+        prefix: What stands in front of each line.
     """
 
-    def __init__(self, *, tty: bool, timestamps: bool) -> None:
+    def __init__(self, *, tty: bool, prefix: Prefix) -> None:
         self._tty = tty
-        self._timestamps = timestamps
+        self._prefix = prefix
         self._inside: set[int] = set()  # streams whose last line is not at its end yet
 
     def format(self, frame: Frame) -> bytes:
         """Return a frame as it is sent."""
-        data = self._stamped(frame) if self._timestamps else frame.data
+        data = frame.data if self._prefix.is_empty else self._prefixed(frame)
         return data if self._tty else HEADER.pack(frame.stream, len(data)) + data
 
-    def _stamped(self, frame: Frame) -> bytes:
-        text, data = stamp(frame.ns), frame.data
+    def _prefixed(self, frame: Frame) -> bytes:
+        text, data = self._prefix.at(frame.ns), frame.data
         ended = data.endswith(b"\n")
         body = data[:-1].replace(b"\n", b"\n" + text) + b"\n" if ended else data.replace(b"\n", b"\n" + text)
         begun = b"" if frame.stream in self._inside else text
@@ -63,23 +82,27 @@ class Bulk:
             self._inside.add(frame.stream)
         return begun + body
 
+    def rest(self) -> bytes:
+        """Return nothing: all was sent."""
+        return b""
+
 
 class Lines:
     """Turns frames of a log into one piece per line, for following: whoever listens sees lines, not halves.
 
     Args:
         tty: Whether the container has a terminal: then output is passed on as it comes, with no lines to wait for.
-        timestamps: Whether each line begins with its time.
+        prefix: What stands in front of each line.
     """
 
-    def __init__(self, *, tty: bool, timestamps: bool) -> None:
+    def __init__(self, *, tty: bool, prefix: Prefix) -> None:
         self._tty = tty
-        self._timestamps = timestamps
+        self._prefix = prefix
         self._pending: dict[int, tuple[int, bytes]] = {}
 
     def format(self, frame: Frame) -> bytes:
         """Return the lines that a frame completes, as they are sent."""
-        if self._tty and not self._timestamps:
+        if self._tty and self._prefix.is_empty:
             return frame.data
         begun_ns, begun = self._pending.pop(frame.stream, (frame.ns, b""))
         lines = _split(begun + frame.data)
@@ -87,20 +110,17 @@ class Lines:
             self._pending[frame.stream] = (frame.ns if len(lines) > 1 else begun_ns, lines.pop())
         if not lines:
             return b""
-        first = self._piece(self._prefix(begun_ns), frame.stream, lines[0])
-        prefix = self._prefix(frame.ns)
+        first = self._piece(self._prefix.at(begun_ns), frame.stream, lines[0])
+        prefix = self._prefix.at(frame.ns)
         return first + b"".join([self._piece(prefix, frame.stream, line) for line in lines[1:]])
 
     def rest(self) -> bytes:
         """Return what never got its end of line."""
-        return b"".join(self._piece(self._prefix(ns), stream, line) for stream, (ns, line) in self._drain())
+        return b"".join(self._piece(self._prefix.at(ns), stream, line) for stream, (ns, line) in self._drain())
 
     def _drain(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
         yield from sorted(self._pending.items(), key=lambda item: item[1][0])
         self._pending.clear()
-
-    def _prefix(self, ns: int) -> bytes:
-        return stamp(ns) if self._timestamps else b""
 
     def _piece(self, prefix: bytes, stream: int, line: bytes) -> bytes:
         data = prefix + line

@@ -10,7 +10,6 @@ from nbcontainers.api import frames, output, responses
 from nbcontainers.api.calls import Call
 from nbcontainers.api.output import Selection
 from nbcontainers.api.routing import Route
-from nbcontainers.engine.model import Container
 from nbcontainers.runtime import log
 from nbcontainers.runtime.log import Reader
 from nbcontainers.runtime.rewind import Place
@@ -45,17 +44,19 @@ async def logs(call: Call) -> web.StreamResponse:
     directory = call.engine.log_directory(container.id)
     asked = selection(call, streams)
     tty = container.config.tty
+    prefix = frames.Prefix(timestamps=call.flag("timestamps"), details=call.flag("details"))
     follow = call.flag("follow") and call.engine.is_live(container)
     place = await _place(directory, asked)
     kind = frames.content_type(tty, call.version)
     if follow:
         with output.Follower(call.engine, container, Reader(directory, place.segment, place.offset)) as follower:
             response = await responses.stream(call, kind)
-            await _follow(call, container, response, follower, asked, place)
+            await _follow(response, follower, asked, place, frames.Lines(tty=tty, prefix=prefix))
             return response
     reader = Reader(directory, place.segment, place.offset)
     try:
-        return await _send(call, kind, reader, asked, place, frames.Bulk(tty=tty, timestamps=call.flag("timestamps")))
+        form = frames.Lines(tty=tty, prefix=prefix) if call.flag("follow") else frames.Bulk(tty=tty, prefix=prefix)
+        return await _send(call, kind, reader, asked, place, form)
     finally:
         reader.close()
 
@@ -67,14 +68,14 @@ async def _place(directory: str, asked: Selection) -> Place:
 
 
 async def _send(
-    call: Call, kind: str, reader: Reader, asked: Selection, place: Place, bulk: frames.Bulk
+    call: Call, kind: str, reader: Reader, asked: Selection, place: Place, form: frames.Bulk | frames.Lines
 ) -> web.StreamResponse:
     """Send what there is; a short log as one answer, a long one as a stream."""
     response: web.StreamResponse | None = None
     pieces: list[bytes] = []
     size = 0
     for frame in output.selected(reader, asked, place):
-        piece = bulk.format(frame)
+        piece = form.format(frame)
         pieces.append(piece)
         size += len(piece)
         if size >= PIECE_BYTES:
@@ -82,6 +83,7 @@ async def _send(
             await response.write(b"".join(pieces))
             pieces.clear()
             size = 0
+    pieces.append(form.rest())
     if response is None:
         return web.Response(body=b"".join(pieces), headers={**responses.HEADERS, "Content-Type": kind})
     await response.write(b"".join(pieces))
@@ -89,15 +91,9 @@ async def _send(
 
 
 async def _follow(
-    call: Call,
-    container: Container,
-    response: web.StreamResponse,
-    follower: output.Follower,
-    asked: Selection,
-    place: Place,
+    response: web.StreamResponse, follower: output.Follower, asked: Selection, place: Place, lines: frames.Lines
 ) -> None:
     beginning = output.Beginning(place)
-    lines = frames.Lines(tty=container.config.tty, timestamps=call.flag("timestamps"))
     async for frame in follower.frames():
         if asked.until_ns is not None and frame.ns > asked.until_ns:
             break

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from nbcontainers import errors
 from nbcontainers.api.detach import DetachKeys, parse_keys
-from nbcontainers.api.frames import HEADER, Bulk, Lines, stamp
+from nbcontainers.api.frames import HEADER, Bulk, Lines, Prefix, stamp
 from nbcontainers.runtime.log import STDERR, STDOUT, Frame
 
 T1, T2 = 1_700_000_000_000_000_001, 1_700_000_001_000_000_000
 S1, S2 = b"2023-11-14T22:13:20.000000001Z ", b"2023-11-14T22:13:21.000000000Z "
+PLAIN, STAMPED = Prefix(timestamps=False), Prefix(timestamps=True)
 
 
 def parts(data: bytes) -> list[tuple[int, bytes]]:
@@ -27,21 +28,27 @@ def test_stamp() -> None:
 
 
 def test_bulk() -> None:
-    bulk = Bulk(tty=False, timestamps=False)
+    bulk = Bulk(tty=False, prefix=PLAIN)
     assert parts(bulk.format(Frame(T1, STDERR, b"a\nb\n"))) == [(2, b"a\nb\n")]
-    assert Bulk(tty=True, timestamps=False).format(Frame(T1, STDOUT, b"a")) == b"a"
+    assert Bulk(tty=True, prefix=PLAIN).format(Frame(T1, STDOUT, b"a")) == b"a"
 
 
 def test_bulk_stamps_where_lines_begin() -> None:
-    bulk = Bulk(tty=True, timestamps=True)
+    bulk = Bulk(tty=True, prefix=STAMPED)
     first = bulk.format(Frame(T1, STDOUT, b"a\nb"))
     second = bulk.format(Frame(T2, STDOUT, b"b\nc\n"))
     third = bulk.format(Frame(T2, STDOUT, b"d\n"))
     assert first + second + third == S1 + b"a\n" + S1 + b"bb\n" + S2 + b"c\n" + S2 + b"d\n"
 
 
+def test_details_stand_between_time_and_line() -> None:
+    detailed = Prefix(timestamps=True, details=True)
+    assert parts(Bulk(tty=False, prefix=detailed).format(Frame(T1, STDOUT, b"a\n"))) == [(1, S1 + b" a\n")]
+    assert Lines(tty=True, prefix=Prefix(timestamps=False, details=True)).format(Frame(T1, STDOUT, b"a\n")) == b" a\n"
+
+
 def test_lines_are_whole() -> None:
-    lines = Lines(tty=False, timestamps=True)
+    lines = Lines(tty=False, prefix=STAMPED)
     assert lines.format(Frame(T1, STDOUT, b"ab")) == b""
     assert parts(lines.format(Frame(T2, STDERR, b"x\n"))) == [(2, S2 + b"x\n")]
     assert parts(lines.format(Frame(T2, STDOUT, b"c\nd\ne"))) == [(1, S1 + b"abc\n"), (1, S2 + b"d\n")]
@@ -50,16 +57,16 @@ def test_lines_are_whole() -> None:
 
 
 def test_a_very_long_line_is_not_held_back() -> None:
-    assert parts(Lines(tty=False, timestamps=False).format(Frame(T1, STDOUT, b"x" * 20000))) == [(1, b"x" * 20000)]
+    assert parts(Lines(tty=False, prefix=PLAIN).format(Frame(T1, STDOUT, b"x" * 20000))) == [(1, b"x" * 20000)]
 
 
 def test_a_terminals_output_waits_for_no_line() -> None:
-    assert Lines(tty=True, timestamps=False).format(Frame(T1, STDOUT, b"$ ")) == b"$ "
+    assert Lines(tty=True, prefix=PLAIN).format(Frame(T1, STDOUT, b"$ ")) == b"$ "
 
 
 @given(st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(min_size=1, max_size=50))))
 def test_no_byte_is_lost_or_moved(chunks: list[tuple[int, bytes]]) -> None:
-    lines, bulk = Lines(tty=False, timestamps=False), Bulk(tty=False, timestamps=False)
+    lines, bulk = Lines(tty=False, prefix=PLAIN), Bulk(tty=False, prefix=PLAIN)
     by_line = b"".join(lines.format(Frame(T1, stream, data)) for stream, data in chunks) + lines.rest()
     in_bulk = b"".join(bulk.format(Frame(T1, stream, data)) for stream, data in chunks)
     for stream in (STDOUT, STDERR):

@@ -127,6 +127,7 @@ def test_logs_line_by_line(client: docker.DockerClient) -> None:
         "busybox", ["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.05; done"], detach=True
     )
     assert list(container.logs(stream=True, follow=True)) == [b"1\n", b"2\n", b"3\n"]
+    assert list(container.logs(stream=True, follow=True)) == [b"1\n", b"2\n", b"3\n"]  # it has ended since
     assert container.logs(tail=1) == b"3\n"
     assert container.logs(since=time.time() + 60) == b""
     assert container.logs(stdout=False, stderr=True) == b""
