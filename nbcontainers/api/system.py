@@ -20,7 +20,7 @@ from nbcontainers.linux import cgroups
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
 _PLUGINS = {
     "Volume": ["local"],
-    "Network": ["bridge", "host", "null"],
+    "Network": ["bridge", "host", "macvlan", "null"],
     "Authorization": None,
     "Log": ["json-file", "local", "none"],
 }

@@ -41,16 +41,15 @@ class Control:
             errors.Conflict: The container does not run.
         """
         number = signal_number(signal)
-        if container.state.status == "restarting":
-            if self._ends(container, number):
-                await self._end_restarting(container)
+        ends = self._ends(container, number)
+        if container.state.status == "restarting" and (not ends or await self._end_restarting(container)):
             return
         try:
             live = self._lifecycle.live(container)
         except errors.Conflict as error:
             raise errors.Conflict(f"cannot kill container: {container.name}: {error}") from error
         ended = self._lifecycle.future(container, "next-exit")
-        self._signal(container, live, number)
+        self._signal(container, live, number, ends=ends)
         if number == signals.SIGKILL:
             with contextlib.suppress(TimeoutError):  # a process in the kernel's hands may take its time
                 await asyncio.wait_for(asyncio.shield(ended), KILL_SECONDS)
@@ -60,9 +59,8 @@ class Control:
         named = container.config.stop_signal
         return number == signals.SIGKILL or not named or signal_number(named) == number
 
-    def _signal(self, container: Container, live: Live, number: int) -> None:
-        """Send a signal, and let a paused container go on when it is to end by it."""
-        ends = self._ends(container, number)
+    def _signal(self, container: Container, live: Live, number: int, *, ends: bool) -> None:
+        """Send a signal; when the container is to end by it, that is noted, and a paused one goes on."""
         if ends and not container.stopped_by_user:
             container.stopped_by_user = True
             self._lifecycle.save(container)
@@ -93,13 +91,12 @@ class Control:
         if not self._lifecycle.is_live(container):
             raise errors.NotModified(f"container '{container.name}' is not running")
         live = self._lifecycle.live(container)
-        container.stopped_by_user = True
         ended = self._lifecycle.future(container, "next-exit")
-        self._signal(container, live, number)
+        self._signal(container, live, number, ends=True)
         try:
             await asyncio.wait_for(asyncio.shield(ended), None if timeout_seconds < 0 else timeout_seconds)
         except TimeoutError:
-            self._signal(container, live, signals.SIGKILL)
+            self._signal(container, live, signals.SIGKILL, ends=True)
             await asyncio.shield(ended)
         self._lifecycle.tell(container, "stop")
 

@@ -65,6 +65,16 @@ def test_the_cli_shows_it(cli: EngineProcess) -> None:
     assert "123kB" in said
 
 
+@pytest.mark.peer
+def test_the_cli_prunes_all_of_it(cli: EngineProcess) -> None:
+    container = _writing(cli.client, name="gone")
+    said = cli.docker("system", "prune", "--force", "--volumes").stdout.decode()
+    assert str(container.id) in said
+    assert "Total reclaimed space: 123.5kB" in said
+    assert cli.client.containers.list(all=True) == []
+    assert cli.client.images.get("busybox")
+
+
 def test_pruning_containers(client: docker.DockerClient) -> None:
     ended = _writing(client, labels={"a": "b"})
     running = client.containers.run("busybox", ["sleep", "60"], detach=True, network_mode="none")

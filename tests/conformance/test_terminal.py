@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import termios
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.engine_process import EngineProcess
+from tests.waiting import SECONDS
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
@@ -18,6 +20,7 @@ pytestmark = [pytest.mark.root, pytest.mark.peer]
 def _until(master_fd: int, text: bytes) -> bytes:
     seen = b""
     while text not in seen:
+        assert select.select([master_fd], [], [], SECONDS)[0], f"{text!r} did not come, only {seen!r}"
         seen += os.read(master_fd, 4096)
     return seen
 
@@ -110,3 +113,46 @@ def test_leaving_an_exec(cli: EngineProcess) -> None:
     container = cli.client.containers.get("target")
     assert len(container.attrs["ExecIDs"]) == 1  # the shell is still there
     assert b"sh" in cli.docker("exec", "target", "ps", "-o", "comm").stdout.split()
+
+
+def test_signals_and_jobs(cli: EngineProcess) -> None:
+    """What a user types and does to the window reaches the programs in the container, as on any terminal."""
+
+    def talk(master_fd: int) -> None:
+        def type_in(line: str) -> None:
+            os.write(master_fd, line.encode() + b"\r")
+
+        # It says so itself: from then on it is in the foreground.
+        sleeper = "sh -c 'echo slee\"\"ping; exec sleep 100'"
+        _until(master_fd, b"# ")
+        type_in(sleeper)
+        _until(master_fd, b"sleeping")
+        os.write(master_fd, b"\x03")
+        _until(master_fd, b"# ")
+        type_in("echo status $?")
+        _until(master_fd, b"status 130")
+        fcntl.ioctl(master_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 77, 0, 0))
+        type_in("until [ \"$(stty size)\" = '20 77' ]; do :; done; echo si''zed")
+        _until(master_fd, b"sized")
+        type_in(sleeper)
+        _until(master_fd, b"sleeping")
+        os.write(master_fd, b"\x1a")
+        _until(master_fd, b"Stopped")
+        type_in("exec sh -c 'exit 5'")
+
+    assert _at_terminal(cli, ["run", "-it", "--rm", "busybox", "sh"], talk) == 5
+
+
+def test_interrupting_what_runs_in_the_foreground(cli: EngineProcess) -> None:
+    def interrupt(master_fd: int) -> None:
+        _until(master_fd, b"here")
+        os.write(master_fd, b"\x03")
+
+    script = "echo here; sleep 100; true"
+    assert _at_terminal(cli, ["run", "-it", "--rm", "busybox", "sh", "-c", script], interrupt) == 130
+    assert cli.client.containers.list(all=True) == []
+
+
+def test_exit_statuses(cli: EngineProcess) -> None:
+    for arguments, status in ((["nope"], 127), (["/etc"], 126), (["sh", "-c", "kill -9 $$; exit 7"], 7)):
+        assert _at_terminal(cli, ["run", "-it", "--rm", "busybox", *arguments], lambda _: None) == status
