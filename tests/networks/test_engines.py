@@ -12,7 +12,7 @@ import pytest
 
 from nbcontainers.linux import namespaces, nftables
 from nbcontainers.linux.netlink import Netlink
-from nbcontainers.networks import Endpoint, Networks, ownership
+from nbcontainers.networks import Endpoint, Network, Networks, PortWish, Subnet, Wish, ownership
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks.network import PREPARED_ENDPOINTS
 from tests.children import Fuse, in_child, killed_at
@@ -174,6 +174,69 @@ def test_killed_at_any_step(home_fd: int, host: Host) -> None:
     while killed_at(steps, lambda fuse: asyncio.run(work(fuse))):
         asyncio.run(check())
         assert host.names() == ["lo"]
+        assert tables() == []
+        steps += 1
+    assert steps > 20
+
+
+def test_killed_at_any_step_of_a_network_of_the_users(home_fd: int, host: Host) -> None:
+    """It is made, joined, published from, left and removed; the next engine, which may know of it, works."""
+    mine = Network(
+        id="c0ffee" * 10 + "beef",
+        name="mine",
+        driver="bridge",
+        created_ns=1,
+        subnets=(
+            Subnet(subnet="10.95.0.0/24", gateway="10.95.0.1"),
+            Subnet(subnet="fd00:95::/64", gateway="fd00:95::1"),
+        ),
+        ipv6=True,
+        options={"com.docker.network.bridge.name": "chosen"},
+    )
+    wish = [Wish(network_id=mine.id)]
+
+    async def work(fuse: Fuse) -> None:
+        networks = Networks(ONE)
+        await networks.start([])
+        for owner, names in (
+            (
+                Netlink,
+                ("add_bridge", "set_alias", "rename", "set_mac", "add_address", "set_up", "add_veth", "delete_link"),
+            ),
+            (nftables, ("run",)),
+            (namespaces, ("unshare", "setns")),
+        ):
+            for name in names:
+                fuse.wrap(owner, name)
+        await networks.create(mine)
+        (endpoint,) = await networks.join("one", wish)
+        await networks.open_name_server("one", endpoint.namespace_fd, [], None)
+        await networks.publish("one", [PortWish(port=80, protocol="tcp")], endpoint)
+        networks.release("one")
+        os.close(endpoint.namespace_fd)
+        await networks.remove(mine)
+        await networks.close(purge=True)
+
+    async def check(known: bool) -> None:
+        networks = Networks(ONE)
+        await networks.start([], [mine] if known else [])
+        if not known:
+            assert "chosen" not in host.names()
+            await networks.create(mine)
+        one, two = [(await networks.join(name, wish))[0] for name in ("one", "two")]
+        assert converse(one.namespace_fd, two.namespace_fd, two.address)[0] == one.address
+        assert networks.problems == []
+        for name, endpoint in (("one", one), ("two", two)):
+            networks.release(name)
+            os.close(endpoint.namespace_fd)
+        await networks.close(purge=True)
+        await until_gone(host)
+
+    steps = 1
+    while killed_at(steps, lambda fuse: asyncio.run(work(fuse))):
+        asyncio.run(until_gone(host))
+        asyncio.run(check(known=bool(steps % 2)))
+        assert host.names() == ["lo"], steps
         assert tables() == []
         steps += 1
     assert steps > 20
