@@ -24,9 +24,9 @@ _AT_ONCE = 64
 _LARGEST_BYTES = 65535
 _IDLE_SECONDS = 10.0
 _LENGTH = struct.Struct("!H")
+_NEW = "create table ip nbcontainers_names\n"
+_ANEW = "add table ip nbcontainers_names\ndelete table ip nbcontainers_names\n"
 _RULES = """
-add table ip nbcontainers_names
-delete table ip nbcontainers_names
 table ip nbcontainers_names {{
     chain output {{
         type nat hook output priority -100; policy accept;
@@ -56,14 +56,26 @@ def open_sockets() -> Sockets:
         try:
             udp.bind((NAME_SERVER, 0))
             tcp.bind((NAME_SERVER, 0))
-            ports = {"udp": udp.getsockname()[1], "tcp": tcp.getsockname()[1]}
-            nftables.run(_RULES.format(address=NAME_SERVER, port=_PORT, **ports))
+            _lead_to(udp.getsockname()[1], tcp.getsockname()[1])
         except Unavailable:
             # Without rules the sockets have to have the port themselves.
             udp, tcp = _bound_to(udp, tcp)
         tcp.listen(16)
         undo.pop_all()
     return udp, tcp
+
+
+def _lead_to(udp_port: int, tcp_port: int) -> None:
+    """Lead port 53 to the sockets.
+
+    Where an earlier engine has left its rules they are replaced; to do so in any case would take ten times as long, for
+    the kernel waits for a grace period when a table goes.
+    """
+    rules = _RULES.format(address=NAME_SERVER, port=_PORT, udp=udp_port, tcp=tcp_port)
+    try:
+        nftables.run(_NEW + rules)
+    except Unavailable:
+        nftables.run(_ANEW + rules)
 
 
 def _bound_to(udp: socket.socket, tcp: socket.socket) -> Sockets:
