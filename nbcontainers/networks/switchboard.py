@@ -7,10 +7,13 @@ thing after the other, in the one thread that may change its namespace.
 import contextlib
 import ipaddress
 import os
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nbcontainers import errors
+from nbcontainers.errors import SyscallError
+from nbcontainers.linux import conntrack
 from nbcontainers.linux.netlink import Netlink
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks import ownership
@@ -222,7 +225,7 @@ class Switchboard:
         with self.ground.entered(namespace_fd):
             return open_sockets()
 
-    def publish(self, endpoint: Endpoint, forwardings: Iterable[Forwarding]) -> None:
+    def publish(self, endpoint: Endpoint, forwardings: Sequence[Forwarding]) -> None:
         """Lead ports of the host to an endpoint.
 
         Raises:
@@ -234,6 +237,11 @@ class Switchboard:
         netlink = self.ground.netlink
         netlink.set_hairpin(netlink.link_index(endpoint.host_interface))
         self.ground.rules.publish(forwardings)
+        for one in forwardings:
+            if one.protocol == "udp":
+                # Who has sent to the port before would go on to be led where it led then.
+                with contextlib.suppress(SyscallError):  # the kernel is older than 5.8: it forgets by itself in a while
+                    conntrack.forget(_family(one.address), socket.IPPROTO_UDP, one.host_port)
 
     def unpublish(self, forwardings: Iterable[Forwarding]) -> None:
         """Take published ports back; when that fails, say so."""
@@ -265,6 +273,10 @@ class Switchboard:
             stack.callback(self.ground.close, purge=purge)
             for driver in self._drivers.values():
                 stack.callback(driver.close, purge=purge)
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _chosen(subnet: addressing.IPNetwork) -> Subnet:

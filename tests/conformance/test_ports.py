@@ -114,6 +114,23 @@ def test_udp(lan: Lan) -> None:
                 assert client.recvfrom(16) == (b"asked", (address, port))
 
 
+def test_udp_of_a_client_that_goes_on_sending(lan: Lan) -> None:
+    """The kernel remembers where the client's packets went; the container has another address now."""
+    container = lan.run("bridge", ports={"53/udp": None})
+    ((_, port),) = published(container)["53/udp"]
+    bind = partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+    with udp(lan.home_fd) as client:
+        for _ in range(2):
+            with inside(lan.namespace(container), bind) as server:
+                server.settimeout(SECONDS)
+                server.bind(("0.0.0.0", 53))
+                client.sendto(b"ask", ("127.0.0.1", port))
+                assert server.recv(16) == b"ask"
+            container.remove(force=True)
+            client.sendto(b"lost", ("127.0.0.1", port))
+            container = lan.run("bridge", ports={"53/udp": port})
+
+
 def test_all_forms_of_publishing(lan: Lan) -> None:
     free = socket.create_server(("127.0.0.1", 0))
     port = free.getsockname()[1]
