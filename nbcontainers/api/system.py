@@ -89,6 +89,7 @@ async def info(call: Call) -> web.Response:
             "NEventsListener": engine.events.listeners,
             "NFd": len(os.listdir("/proc/self/fd")),
             "NGoroutines": len(asyncio.all_tasks()),
+            "Warnings": _warnings(call) or None,
             **_machine(),
         }
     )
@@ -144,8 +145,13 @@ def _machine() -> dict[str, object]:
         "LiveRestoreEnabled": True,
         "InitBinary": "",
         "SecurityOptions": ["name=seccomp,profile=builtin"],
-        "Warnings": None if swap_limit() else ["WARNING: No swap limit support"],
     }
+
+
+def _warnings(call: Call) -> list[str]:
+    """Say what this machine does not do, as the CLI prints it."""
+    swap = [] if swap_limit() else ["WARNING: No swap limit support"]
+    return [*swap, *(f"WARNING: {problem}" for problem in call.engine.networks.problems)]
 
 
 def _has_os_release() -> bool:

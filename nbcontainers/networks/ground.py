@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nbcontainers.errors import Unavailable
-from nbcontainers.linux import namespaces
+from nbcontainers.linux import namespaces, nftables
 from nbcontainers.linux.netlink import LOOPBACK_INDEX, Netlink
 from nbcontainers.networks import ownership
 from nbcontainers.networks.model import Endpoint
@@ -61,8 +61,22 @@ class Ground:
         try:
             self.rules.make(segments, forwardings)
             self.has_rules = True
+            self._look_for_obstacles()
         except Unavailable as error:
             self.problems.append(f"containers have no way out: {error}")
+
+    def _look_for_obstacles(self) -> None:
+        """See whether somebody else drops what is forwarded: an accept in one table does not outdo a drop in another.
+
+        Source: nft(8) § Verdict statements (accept ends a base chain, drop ends all).
+        """
+        with contextlib.suppress(Unavailable):  # there is no such chain
+            if "policy drop" in nftables.run("list chain ip filter FORWARD"):
+                self.problems.append(
+                    "containers may have no way out: the policy of the chain FORWARD, which dockerd or a firewall has "
+                    "set, is DROP: let the engine's bridges through there, as with iptables -I DOCKER-USER -i nbc-+ "
+                    "-j ACCEPT, and the same with -o"
+                )
 
     def write_sysctl(self, name: str, value: str) -> None:
         """Set a variable of ``/proc/sys/net`` in the thread's namespace, unless it is so already.

@@ -405,3 +405,15 @@ async def test_ip_shows_whose_a_bridge_is(home_fd: int) -> None:
     async with running():
         shown = subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True, text=True, check=True).stdout
         assert f"alias nbcontainers engine {os.getpid()} started" in shown
+
+
+async def test_somebody_else_who_drops_what_is_forwarded_is_told_of(outside: Outside, held: ExitStack) -> None:
+    nftables.run(
+        "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }"
+    )
+    async with running() as networks:
+        assert [problem for problem in networks.problems if "DOCKER-USER" in problem]
+        one = await attach(networks, held, "one")
+        for way in ("iifname", "oifname"):
+            nftables.run(f'add rule ip filter FORWARD {way} "nbc-*" accept')
+        assert converse(one.namespace_fd, outside.namespace_fd, outside.address)[0] == outside.host_address
