@@ -32,6 +32,7 @@ from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.images.references import check_new
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
+from nbcontainers.networks.model import HOST
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.launching import Launcher
@@ -215,6 +216,8 @@ class Engine:
         container = creation.plan(name, image, config, host_config)
         container.networks = self.networking.plan(host_config, endpoints or {})
         container.links = self.networking.plan_links(host_config)
+        if host_config.network_mode == HOST and host_config.port_bindings:
+            warnings.append("Published ports are discarded when using host network mode")
         with creation.undone_on_error(self.specification, container):
             creation.make(self.specification, self.snapshots, self.volumes, image, container, donors)
             self._state.save(container)

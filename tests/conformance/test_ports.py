@@ -154,6 +154,15 @@ def test_all_forms_of_publishing(lan: Lan) -> None:
     assert set(published(lan.client.containers.get(created["Id"]))) == {"80/tcp", "53/udp"}
 
 
+def test_the_hosts_network_publishes_nothing(lan: Lan) -> None:
+    config = lan.client.api.create_host_config(network_mode="host")
+    config["PortBindings"] = {"80/tcp": [{"HostPort": "8080"}]}  # which docker-py itself would refuse
+    made = lan.client.api.create_container("busybox", ["sleep", "600"], host_config=config)
+    assert made["Warnings"] == ["Published ports are discarded when using host network mode"]
+    lan.client.api.start(made)
+    assert published(lan.client.containers.get(made["Id"])) == {}
+
+
 def test_a_range_gives_its_first_free_port(lan: Lan) -> None:
     first = lan.run("bridge", ports={"80/tcp": None})
     ((_, taken),) = published(first)["80/tcp"]
