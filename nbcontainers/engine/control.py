@@ -63,7 +63,7 @@ class Control:
         """Send a signal; when the container is to end by it, that is noted, and a paused one goes on."""
         if ends and not container.stopped_by_user:
             container.stopped_by_user = True
-            self._lifecycle.save(container)
+            self._lifecycle.save_quietly(container)  # on a full disk, too, containers can be ended
         live.connection.signal(number)
         if ends and container.state.status == "paused":
             self.unpause(container)

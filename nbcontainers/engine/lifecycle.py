@@ -150,7 +150,7 @@ class Lifecycle:
                 return False
             self.restarts.cancel(container)
             container.change("stop")
-            self._save_quietly(container)
+            self.save_quietly(container)
             self._settle(container, "next-exit")
         return True
 
@@ -280,7 +280,7 @@ class Lifecycle:
         if container.state.status == "restarting":
             container.change("stop")
             self._settle(container, "next-exit")
-        self._save_quietly(container)
+        self.save_quietly(container)
         if isinstance(error, Exception) and container.host_config.auto_remove:
             self._settle(container, "next-exit")
             await self._remove(container)
@@ -345,7 +345,7 @@ class Lifecycle:
         for tell in self.when_ended:
             tell(container)
         left = self._networking.leave(container)
-        self._save_quietly(container)
+        self.save_quietly(container)
         if container.state.oom_killed:
             self.tell(container, "oom")
         lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
@@ -381,7 +381,7 @@ class Lifecycle:
             cgroup.close()
             self._cleanup.remove_group(cgroup)
 
-    def _save_quietly(self, container: Container) -> None:
+    def save_quietly(self, container: Container) -> None:
         """Save, or leave it to the next engine: the exit status stands in the container's directory too."""
         with contextlib.suppress(errors.Unavailable):
             self._state.save(container)

@@ -190,7 +190,8 @@ class Packer:
             if member.issym():
                 member.linkname = os.readlink(entry, dir_fd=dir_fd)
         except OSError as error:
-            if error.errno in _VANISHED:
+            # EINVAL: it is no link any more.
+            if error.errno in _VANISHED or (stat.S_ISLNK(status.st_mode) and error.errno == errno.EINVAL):
                 return False
             raise
         self._sink.write(_header(member))
