@@ -13,7 +13,10 @@ import msgspec
 
 
 class Made(msgspec.Struct, omit_defaults=True):
-    """What a step made: a snapshot (or none) and its archive's digest; for an image, its id and its steps' keys."""
+    """What a step made: a snapshot (or none) and its archive's digest; for an image, its id and its steps' keys.
+
+    The digest is empty as long as it is not known.
+    """
 
     snapshot: str
     diff_id: str
@@ -40,6 +43,7 @@ class Cache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._table: dict[str, Made] = {}
+        self._steps: dict[str, set[str]] = {}
         try:
             lines = path.read_bytes().splitlines()
         except FileNotFoundError:
@@ -49,16 +53,22 @@ class Cache:
                 entry = msgspec.json.decode(line, type=_Line)
             except msgspec.DecodeError:
                 continue
-            self._table[entry.key] = entry.made
+            self._keep(entry.key, entry.made)
+
+    def _keep(self, step_key: str, made: Made) -> None:
+        self._table[step_key] = made
+        if made.steps:
+            self._steps[made.snapshot] = set(made.steps)
 
     def clear(self) -> None:
         """Forget everything."""
         self._table.clear()
+        self._steps.clear()
         self._path.unlink(missing_ok=True)
 
     def steps_of(self, image_id: str) -> set[str]:
         """Return the keys of the steps that made an image; none for one that was not built here."""
-        return {key for made in self._table.values() if made.snapshot == image_id for key in made.steps}
+        return self._steps.get(image_id, set())
 
     def get(self, step_key: str) -> Made | None:
         """Return what a step made when it was run with the same things before."""
@@ -66,7 +76,7 @@ class Cache:
 
     def put(self, step_key: str, made: Made) -> None:
         """Remember what a step made."""
-        self._table[step_key] = made
+        self._keep(step_key, made)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, msgspec.json.encode(_Line(step_key, made)) + b"\n")

@@ -86,7 +86,10 @@ class Root:
             path = "/".join(parts).replace("\\", "")
             if not self._exists(path):
                 raise _missing(source)
-            return [self._picked(path, excluded)]
+            picked = self._picked(path, excluded)
+            if self._ignored is not None and path and self._ignored.matches(path) and len(picked.entries) < 2:
+                raise _missing(source)  # nothing in it was let back in
+            return [picked]
         ignore.check_syntax(source)
         return [self._picked(path, excluded) for path in self._fitting(parts)]
 
@@ -132,10 +135,13 @@ class Root:
                 for name in sorted(self._names(path))
                 if regex.match(name) and (last or self._is_directory(_joined(path, name)))
             ]
-        return [path for path in paths if self._ignored is None or not self._is_hidden(path)]
+        return [path for path in paths if not self._is_hidden(path)]
 
     def _is_hidden(self, path: str) -> bool:
-        return self._ignored is not None and self._ignored.matches(path) and not self._ignored.has_exceptions
+        """Say whether a path is ignored, with all that may be in it."""
+        if self._ignored is None or not self._ignored.matches(path):
+            return False
+        return not (self._ignored.has_exceptions and self._is_directory(path))
 
     def _names(self, path: str) -> list[str]:
         fd = openat2(self._root_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY)

@@ -194,7 +194,8 @@ class StageBuild:
             return False
         if made.snapshot and made.snapshot not in self._build.digests:
             self._build.images.protect(made.snapshot)
-            self._build.digests[made.snapshot] = _known(made.diff_id)
+            digest = _known(made.diff_id) if made.diff_id else asyncio.ensure_future(self._digest(key, made.snapshot))
+            self._build.digests[made.snapshot] = digest
         self._cached = True
         self.events.put_nowait(CacheHit())
         self.draft.advance(key, made.snapshot, str(one))
@@ -300,8 +301,9 @@ class StageBuild:
             clamp_times(self._snapshots.upper(snapshot_key), self._build.epoch_seconds)
         name = os.urandom(16).hex()
         self._build.images.protect(name)
-        self._build.digests[name] = asyncio.ensure_future(self._digest(key, name))
         self._snapshots.commit(name, snapshot_key)
+        self._build.cache.put(key, Made(snapshot=name, diff_id=""))
+        self._build.digests[name] = asyncio.ensure_future(self._digest(key, name))
         self.draft.advance(key, name, str(one))
 
     async def _digest(self, key: str, name: str) -> str:

@@ -5,8 +5,8 @@ notebook shows and assigns, and the terminal prints. What a command writes while
 given.
 
 Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) with ``interactive`` (a
-container at a terminal), ``tree`` (the commands that change something), ``listing``, ``copying``, ``archives``,
-``volumes``, ``networks`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their
+container at a terminal), ``tree`` (the commands that change something), ``building``, ``listing``, ``copying``,
+``archives``, ``volumes``, ``networks`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their
 ``functions``), ``terminal``, ``printing`` (its tables).
 
 Example:
@@ -15,6 +15,7 @@ Example:
 
 from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     archives,
+    building,
     copying,
     executing,
     listing,

@@ -1,14 +1,10 @@
 """The commands. Each returns its value; how it is shown is the face's business."""
 
-import io
-import os
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import click
 import docker.errors
-from docker.utils.build import exclude_paths
 
 from nbcontainers.cli import running
 from nbcontainers.cli.configuration import configuration
@@ -19,7 +15,6 @@ pass_face = click.pass_obj
 _ALL = {"ignore_unknown_options": False, "allow_interspersed_args": False}
 
 
-_NAME = ".nbcontainers-dockerfile"
 """What the Dockerfile is called on its way, so that none of the folder's own is in its place."""
 
 
@@ -223,121 +218,6 @@ def rename(face: Face, container: str, name: str) -> str:
     return name
 
 
-@tree.command()
-@click.option("-t", "--tag", "tags", multiple=True, help="Name of the image.")
-@click.option("-f", "--file", "dockerfile", default=None, help="Path of the Dockerfile.")
-@click.option("--build-arg", "buildargs", multiple=True, help="NAME=value, or NAME to take this process's.")
-@click.option("--target", default=None, help="Stage to stop at.")
-@click.option("--no-cache", is_flag=True, help="Run every step anew.")
-@click.option("--pull", is_flag=True, help="Look for newer base images.")
-@click.option("--label", "labels", multiple=True, help="NAME=value.")
-@click.option("--network", default=None, help="Network of RUN.")
-@click.argument("context", type=click.Path(exists=True, file_okay=False), default=".")
-@pass_face
-def build(face: Face, /, context: str, dockerfile: str | None, **options: Any) -> str:
-    """Build an image from a Dockerfile, and return its id."""
-    path = dockerfile or os.path.join(context, "Dockerfile")
-    try:
-        with open(path) as file:
-            text = file.read()
-    except OSError as error:
-        raise click.UsageError(f"cannot read '{path}': {(error.strerror or '').lower()}") from error
-    return build_image(face, text, context, called=path, **options)
-
-
-def build_image(  # noqa: PLR0913
-    face: Face,
-    dockerfile: str,
-    context: str,
-    *,
-    called: str,
-    tags: tuple[str, ...] = (),
-    buildargs: tuple[str, ...] = (),
-    target: str | None = None,
-    no_cache: bool = False,
-    pull: bool = False,
-    labels: tuple[str, ...] = (),
-    network: str | None = None,
-) -> str:
-    """Build an image from a Dockerfile's text and a folder, telling the face what happens.
-
-    ``called`` is what the text is called where the engine points at a place in it; the rest are docker's options.
-
-    Returns:
-        The image's id.
-
-    Raises:
-        docker.errors.BuildError: A step has failed.
-        docker.errors.APIError: The engine refuses.
-    """
-    arguments = {}
-    for entry in buildargs:
-        key, equals, value = entry.partition("=")
-        arguments[key] = value if equals else os.environ.get(key)
-    api = face.client.api
-    stream = _messages(
-        api,
-        called,
-        fileobj=_archive(context, _NAME, dockerfile),
-        custom_context=True,
-        dockerfile=_NAME,
-        tag=tags[0] if tags else None,
-        buildargs=arguments,
-        target=target,
-        nocache=no_cache,
-        pull=pull,
-        labels=dict(label.split("=", 1) for label in labels),
-        network_mode=network,
-        rm=True,
-        decode=True,
-    )
-    image = ""
-    for message in stream:
-        (face.build_events or (lambda event: _print_event(face, event)))(message)
-        image = (message.get("aux") or {}).get("ID", image)
-        if "error" in message:
-            raise docker.errors.BuildError(message["error"].replace(_NAME, called), [])
-    for extra in tags[1:]:
-        repository, _, extra_tag = extra.partition(":")
-        api.tag(image, repository, extra_tag or "latest")
-    return image
-
-
-def _messages(api: Any, called: str, **options: Any) -> Iterator[dict[str, Any]]:
-    """Build, and yield what the engine says; a Dockerfile that is refused is called what its author calls it."""
-    try:
-        yield from api.build(**options)
-    except docker.errors.APIError as error:
-        error.explanation = str(error.explanation).replace(_NAME, called)
-        raise
-
-
-def _print_event(face: Face, message: dict[str, Any]) -> None:
-    if "stream" in message:
-        face.out(str(message["stream"]).encode())
-
-
-def _archive(context: str, name: str, dockerfile: str) -> io.BytesIO:
-    """Return the context as a tar archive, without what .dockerignore names, with the Dockerfile as ``name``."""
-    patterns = []
-    ignore = os.path.join(context, ".dockerignore")
-    if os.path.exists(ignore):
-        with open(ignore) as file:
-            patterns = [line.strip() for line in file if line.strip() and not line.startswith("#")]
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        # Most Dockerfiles copy nothing, and a notebook's folder may be large: then nothing of it is sent.
-        if any(line.strip().upper().startswith(("COPY", "ADD", "ONBUILD")) for line in dockerfile.splitlines()):
-            for path in sorted(exclude_paths(context, patterns)):
-                tar.add(os.path.join(context, path), arcname=path, recursive=False)
-        data = dockerfile.encode()
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        tar.addfile(member, io.BytesIO(data))
-    archive.seek(0)
-    return archive
-
-
 @tree.group()
 def context() -> None:
     """Choose the engine to speak to."""
@@ -358,5 +238,5 @@ tree.add_command(container_group)
 tree.add_command(image_group)
 for _command in (run, create, start, stop, restart, kill, rm, wait, pause, unpause, rename):
     container_group.add_command(_command)
-for _name, _command in (("rm", rmi), ("tag", tag), ("build", build)):
+for _name, _command in (("rm", rmi), ("tag", tag)):
     image_group.add_command(_command, _name)

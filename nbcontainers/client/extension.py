@@ -24,6 +24,17 @@ def get_json(client: DockerClient, path: str, **query: object) -> Any:
     return response.json()
 
 
+def post_json(client: DockerClient, path: str, body: object) -> Any:
+    """Send something, and return what an endpoint answers.
+
+    Raises:
+        docker.errors.APIError: The engine refuses.
+    """
+    response = client.api.post(f"{client.api.base_url}{PREFIX}{path}", json=body)
+    client.api._raise_for_status(response)
+    return response.json()
+
+
 def get_bytes(client: DockerClient, path: str, **query: object) -> bytes:
     """Return the bytes that an endpoint answers with.
 

@@ -10,8 +10,9 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Int, Unicode
 
-from nbcontainers.cli import Face, invoke
-from nbcontainers.cli.tree import ExitCode, build_image
+from nbcontainers.cli import Face, building, invoke
+from nbcontainers.cli.building import Wish, build_image
+from nbcontainers.cli.tree import ExitCode
 from nbcontainers.client.tables import Table
 from nbcontainers.notebook import failures
 from nbcontainers.notebook.cards import ImageCard
@@ -123,17 +124,18 @@ class ContainerMagics(Magics):
     def dockerfile(self, line: str, cell: str) -> Any:
         """Build an image from the cell: ``%%dockerfile -t hello:1``.
 
-        ``%%dockerfile --help`` lists the options; the context's folder is by default the notebook's.
+        ``%%dockerfile --help`` lists the options; the context's folder is by default the notebook's. A build argument
+        without a value takes that of the notebook's variable.
         """
         with failures.explained():
-            options = _dockerfile_options(line)
-            variable = options.pop("output")
-            progress = BuildProgress()
-            self.face.build_events = progress
+            wish, variable, progress = _wish(line, cell, self.shell.user_ns if self.shell is not None else {})
+            shown = BuildProgress() if progress in ("auto", "tree") else None
+            self.face.build_events = shown
             try:
-                image = build_image(self.face, cell, options.pop("context"), called="the cell", **options)
+                image = build_image(self.face, wish, progress)
             finally:
-                progress.close()
+                if shown is not None:
+                    shown.close()
             card = ImageCard(self.face.client, image)
             if variable and self.shell is not None:
                 self.shell.user_ns[variable] = card
@@ -148,21 +150,33 @@ def _words(line: str) -> list[str]:
 
 
 @click.command(options_metavar="[OPTIONS]")
-@click.option("-t", "--tag", "tags", multiple=True, help="Name of the image.")
-@click.option("--build-arg", "buildargs", multiple=True, help="NAME=value, or NAME to take this process's.")
-@click.option("--target", default=None, help="Stage to stop at.")
-@click.option("--no-cache", is_flag=True, help="Run every step anew.")
-@click.option("--pull", is_flag=True, help="Look for newer base images.")
-@click.option("--label", "labels", multiple=True, help="NAME=value.")
-@click.option("--network", default=None, help="Network of RUN.")
+@building.with_options
+@click.option("-f", "--file", "file", type=click.Path(dir_okay=False), help="Keep the cell in a file, too.")
 @click.option("-o", "--output", default=None, metavar="VARIABLE", help="Where to put the image's card.")
+@click.option(
+    "--context",
+    "folder",
+    type=click.Path(exists=True, file_okay=False),
+    default=None,
+    help="Another way to say CONTEXT.",
+)
 @click.argument("context", type=click.Path(exists=True, file_okay=False), default=".")
 def _parse_dockerfile(**options: Any) -> None:
     """Build an image from the cell, with files from the folder CONTEXT, by default the notebook's."""
 
 
-def _dockerfile_options(line: str) -> dict[str, Any]:
-    return _parse_dockerfile.make_context("%%dockerfile", _words(line)).params
+def _wish(line: str, cell: str, variables: dict[str, object]) -> tuple[Wish, str | None, str]:
+    """Read the magic's line; returns what is to be built, the variable for the card, and how to show it."""
+    options: dict[str, Any] = _parse_dockerfile.make_context("%%dockerfile", _words(line)).params
+    context = options.pop("folder") or options["context"]
+    options["context"] = context
+    file, variable, progress = options.pop("file"), options.pop("output"), options.pop("progress")
+    if file:
+        with open(file, "w") as kept:
+            kept.write(cell)
+    ignore = building.ignore_file(context, file or "")
+    wish = Wish(dockerfile=cell, called=file or "the cell", ignore=ignore, variables=variables, **options)
+    return wish, variable, progress
 
 
 def _meaning(code: int) -> str:
