@@ -233,8 +233,9 @@ class Engine:
                 self.events.emit("volume", "create", mount.name, {"driver": "local"})
 
     def anticipate(self, container: Container) -> None:
-        """Get ready for the start of a container that was just created; see ``Lifecycle.anticipate``."""
-        self.lifecycle.anticipate(container)
+        """Get ready for the start of a container that was just created; see ``Anticipation``."""
+        self.cleanup.postpone()
+        self.lifecycle.anticipation.prepare(container)
 
     async def start_container(self, name: str) -> None:
         """Start a container; see ``Lifecycle.start``."""
@@ -283,15 +284,15 @@ class Engine:
         """Put a container into one more network; see ``Networking.connect``."""
         container = self.container(name)
         async with self.lifecycle.lock(container):
-            self.lifecycle.give_up_anticipated(container)
+            self.lifecycle.anticipation.give_up(container)
             await self.networking.connect(container, self.networks.get(network), config)
-        self.lifecycle.anticipate(container)
+        self.lifecycle.anticipation.prepare(container)
 
     async def disconnect(self, network: str, name: str) -> None:
         """Take a container out of a network; see ``Networking.disconnect``."""
         container = self.container(name)
         async with self.lifecycle.lock(container):
-            self.lifecycle.give_up_anticipated(container)
+            self.lifecycle.anticipation.give_up(container)
             await self.networking.disconnect(container, self.networks.get(network))
 
     def resize(self, name: str, *, rows: int, columns: int) -> None:

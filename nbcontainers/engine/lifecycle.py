@@ -20,10 +20,11 @@ from typing import Any
 
 from nbcontainers import errors
 from nbcontainers.engine import sharing
+from nbcontainers.engine.anticipation import Anticipation
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerState
-from nbcontainers.engine.networking import Attachments, Networking
+from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.restarts import Restarts, due
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
@@ -34,8 +35,6 @@ from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError
 from nbcontainers.runtime.launching import Launcher, Prepared
 from nbcontainers.volumes import Volumes
 
-ANTICIPATION_SECONDS = 0.25
-MOST_ANTICIPATED = 2
 LETTING_GO_SECONDS = 0.01
 LOST_EXIT_CODE = 137
 LOST_ERROR = "the container's shim was killed, and the container with it"
@@ -57,6 +56,7 @@ class Lifecycle:
         specification: Turns a container into what the launcher wants.
 
     Attributes:
+        anticipation: Prepares starts that nobody has asked for yet.
         when_started: What to call when a container runs: it was started, or found by a new engine.
         when_ended: What to call when a container's process has ended, before that is told.
         when_removed: What to call when a container is removed, before it is.
@@ -93,7 +93,13 @@ class Lifecycle:
         self.kept: set[str] = set()  # about to be started again by the user: not removed when they end
         self._live: dict[str, Live] = {}
         self._ended: dict[str, tuple[asyncio.TimerHandle, cgroups.Cgroup]] = {}
-        self._anticipated: dict[str, _Anticipated] = {}
+        self.anticipation = Anticipation(
+            containers,
+            launcher=launcher,
+            networking=networking,
+            specification=specification,
+            remove_group=self._remove_cgroup,
+        )
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -169,11 +175,7 @@ class Lifecycle:
         if self._cleanup.is_pending(self._specification.cgroup_path(container)):
             await asyncio.to_thread(self._cleanup.settle)  # it has only just ended
         try:
-            if anticipated := self._anticipated.pop(container.id, None):
-                container.networks = anticipated.networks
-                prepared = anticipated.take()
-            else:
-                prepared = await self._prepare(container)
+            prepared = self.anticipation.take(container) or await self._prepare(container)
             try:
                 await self._networking.publish(container)
             except BaseException:
@@ -206,51 +208,6 @@ class Lifecycle:
         live = self._live.get(container.id) if container is not None else None
         return None if live is None else os.dup(live.connection.pidfd)
 
-    def anticipate(self, container: Container) -> None:
-        """Prepare a new container in the expectation that its start comes next, as with ``docker run``.
-
-        While the client is on its way to ask for the start, the container gets its network and its mounts; nothing of
-        it can be seen, and it is undone when the start does not come soon. Only what lies ready is used for it.
-        """
-        self._cleanup.postpone()
-        if (
-            container.state.status != "created"
-            or container.id not in self.containers
-            or len(self._anticipated) >= MOST_ANTICIPATED
-            or not self._launcher.has_prepared()
-            or sharing.wanted(container)
-            or not self._networking.is_ready(container)
-        ):
-            return
-        namespace_fd = self._networking.attach_at_once(container)
-        try:
-            request = self._specification.request(container)
-        except (OSError, errors.Error):
-            # The start itself will find the same, and say so to somebody.
-            if namespace_fd is not None:
-                os.close(namespace_fd)
-            self._networking.leave(container)
-            return
-        anticipated = _Anticipated(
-            self._launcher.prepare_at_once(request, network_namespace_fd=namespace_fd), container.networks
-        )
-        container.networks = self._networking.without_places(container)
-        self._anticipated[container.id] = anticipated
-        anticipated.timer = asyncio.get_running_loop().call_later(
-            ANTICIPATION_SECONDS, self.give_up_anticipated, container
-        )
-
-    def give_up_anticipated(self, container: Container) -> None:
-        """Undo what was prepared for a start that has not come."""
-        if anticipated := self._anticipated.pop(container.id, None):
-            anticipated.take().close()
-            self._undo_anticipated(container)
-
-    def _undo_anticipated(self, container: Container) -> None:
-        self._networking.leave(container)
-        self._remove_cgroup(container)
-        self._launcher.refill()
-
     @contextlib.asynccontextmanager
     async def held(self, container: Container) -> AsyncIterator["Held"]:
         """Keep a container from being started, ended or removed, until it is released or to the end.
@@ -264,9 +221,7 @@ class Lifecycle:
         await lock.acquire()
         held = Held(lock)
         try:
-            if anticipated := self._anticipated.pop(container.id, None):
-                await anticipated.take().give_up()
-                self._undo_anticipated(container)
+            await self.anticipation.give_up_wholly(container)
             yield held
         finally:
             held.release()
@@ -402,7 +357,7 @@ class Lifecycle:
         async with self.lock(container):
             if container.id not in self.containers:
                 return
-            self.give_up_anticipated(container)
+            self.anticipation.give_up(container)
             container.change("remove")
             await self._remove(container, volumes=volumes)
 
@@ -570,8 +525,7 @@ class Lifecycle:
     async def close(self) -> None:
         """Stop watching; containers go on without the engine."""
         self.restarts.close()
-        for container in [self.containers[key] for key in self._anticipated]:
-            self.give_up_anticipated(container)
+        self.anticipation.close()
         for container_id in list(self._ended):
             self._let_go(container_id)
         for task in list(self._tasks):
@@ -606,20 +560,3 @@ class Live:
     def __init__(self, connection: ShimConnection, cgroup: cgroups.Cgroup) -> None:
         self.connection = connection
         self.cgroup = cgroup
-
-
-class _Anticipated:
-    """A container that is prepared for a start which nobody has asked for yet."""
-
-    __slots__ = ("_prepared", "networks", "timer")
-
-    def __init__(self, prepared: Prepared, networks: Attachments) -> None:
-        self._prepared = prepared
-        self.networks = networks
-        self.timer: asyncio.TimerHandle | None = None
-
-    def take(self) -> Prepared:
-        """Return what was prepared, to be started or closed."""
-        if self.timer is not None:
-            self.timer.cancel()
-        return self._prepared

@@ -10,7 +10,7 @@ import docker
 import pytest
 from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
 
-from nbcontainers.engine.lifecycle import ANTICIPATION_SECONDS
+from nbcontainers.engine.anticipation import ANTICIPATION_SECONDS
 
 pytestmark = [pytest.mark.root]
 
