@@ -5,9 +5,10 @@ images, build, networks, volumes and runtime do the work and know nothing of eac
 engine's death leaves through ``state``, what others want to know through ``events`` and ``metrics``.
 
 Reading order: ``model`` (the vocabulary and the table of states), ``engine`` (the facade), ``creation`` (what is
-decided before anything runs), ``anticipation``, ``lifecycle`` (start, exit, remove), ``control`` (signals, stop, pause), ``restarts``,
-``health``, ``update``, ``recovery`` (what a new engine finds), ``state``, ``events``, ``metrics``, ``limits``,
-``files``, ``names``, ``doctor``; ``filesystems``, ``archive``, ``changes`` and ``commits`` (a container's files).
+decided before anything runs), ``anticipation``, ``lifecycle`` (start, exit, remove), ``control`` (signals, stop,
+pause), ``restarts``, ``health``, ``update``, ``recovery`` (what a new engine finds), ``state``, ``events``,
+``metrics``, ``limits``, ``files``, ``names``, ``doctor``; ``filesystems``, ``archive``, ``changes`` and ``commits``
+(a container's files).
 
 Example:
     >>> engine = Engine(Path("/var/lib/nbcontainers"), Path("/run/nbcontainers"))

@@ -56,6 +56,7 @@ async def apply(lifecycle: Lifecycle, container: Container, update: Update, *, s
     """
     warnings: list[str] = []
     async with lifecycle.lock(container):
+        lifecycle.anticipation.give_up(container)  # what is prepared has the limits of before
         try:
             changed = _changed(container.host_config, update)
             if lifecycle.is_live(container):

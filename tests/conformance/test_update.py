@@ -20,6 +20,13 @@ def _update(container: Any, **changes: object) -> Any:
     return api._result(api._post_json(api._url(f"/containers/{container.id}/update"), data=changes), True)
 
 
+def test_limits_change_between_create_and_start(client: docker.DockerClient) -> None:
+    container = client.containers.create("busybox", ["sleep", "60"], network_mode="none", mem_limit=64 * MIB)
+    _update(container, Memory=128 * MIB, MemorySwap=256 * MIB)
+    container.start()
+    assert container.stats(stream=False)["memory_stats"]["limit"] == 128 * MIB
+
+
 def test_limits_change_at_once_and_last(client: docker.DockerClient, running: Any) -> None:
     answer = _update(
         running, Memory=128 * MIB, MemorySwap=256 * MIB, MemoryReservation=32 * MIB, NanoCpus=500_000_000, PidsLimit=50
