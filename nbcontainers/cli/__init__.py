@@ -4,10 +4,10 @@ A command takes options in docker's grammar and returns a value — a DataFrame,
 notebook shows and assigns, and the terminal prints. What a command writes while it runs goes to the ``Face`` it was
 given.
 
-Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) with ``interactive`` (a
-container at a terminal), ``tree`` (the commands that change something), ``building``, ``listing``, ``copying``,
-``archives``, ``volumes``, ``networks`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their
-``functions``), ``terminal``, ``printing`` (its tables).
+Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and ``attaching`` with
+``interactive`` (a container at a terminal), ``tree`` (the commands that change something), ``building``, ``listing``,
+``copying``, ``archives``, ``volumes``, ``networks`` and ``system`` (others), ``formats`` (``--format``, with
+``templates`` and their ``functions``), ``terminal``, ``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
@@ -15,6 +15,7 @@ Example:
 
 from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     archives,
+    attaching,
     building,
     copying,
     executing,
