@@ -46,7 +46,7 @@ def attach(face: Face, container: str, detach_keys: str, no_stdin: bool, sig_pro
             if at_terminal:
                 interactive.at_terminal(stream, lambda rows, columns: face.client.api.resize(identifier, rows, columns))
                 return ExitCode(_code_unless_left(face, ended, identifier))
-            _give_input(face, stream, stdin=stdin)
+            _give_input(face, stream, stdin=stdin, once=config["StdinOnce"])
             return ExitCode(_shown(face, stream, ended, identifier, pass_on=sig_proxy))
         finally:
             stream.close()
@@ -72,11 +72,12 @@ def _refuse_unattachable(state: Json) -> None:
         raise click.ClickException("You cannot attach to a restarting container, wait until it is running")
 
 
-def _give_input(face: Face, stream: Stream, *, stdin: bool) -> None:
+def _give_input(face: Face, stream: Stream, *, stdin: bool, once: bool) -> None:
+    """Send what there is; an input that outlives its clients has no end, and to send one would end the output, too."""
     if face.stdin is not None:
-        stream.feed(iter([face.stdin]))
+        stream.feed(iter([face.stdin]), end=once)
     elif stdin and face.own_stdin:
-        stream.feed(interactive.standard_input())
+        stream.feed(interactive.standard_input(), end=once)
 
 
 def _shown(face: Face, stream: Stream, ended: Ending, container: str, *, pass_on: bool) -> int:

@@ -41,6 +41,7 @@ def configuration(image: str, command: tuple[str, ...], o: Json, *, remove: bool
         "AttachStderr": attach,
         "StopSignal": o["stop_signal"] or None,
         "StopTimeout": o["stop_timeout"],
+        "Healthcheck": _health_check(o),
         **networking.container(o),
         "HostConfig": {
             "AutoRemove": remove,
@@ -52,6 +53,27 @@ def configuration(image: str, command: tuple[str, ...], o: Json, *, remove: bool
             **_of_files(o),
         },
     }
+
+
+def _health_check(o: Json) -> Json | None:
+    """Return the check that was asked for; None for the image's.
+
+    Raises:
+        click.UsageError: A check was both asked for and refused.
+    """
+    names = ("interval", "timeout", "start_period", "start_interval")
+    times = {name: o[f"health_{name}"] for name in names if o[f"health_{name}"]}
+    if o["no_healthcheck"]:
+        if o["health_cmd"] or times or o["health_retries"]:
+            raise click.UsageError("--no-healthcheck conflicts with --health-* options")
+        return {"Test": ["NONE"]}
+    check: Json = {"Test": ["CMD-SHELL", o["health_cmd"]]} if o["health_cmd"] else {}
+    for name, text in times.items():
+        option = f"--health-{name.replace('_', '-')}"
+        check[name.title().replace("_", "")] = values.duration_ns(text, option)
+    if o["health_retries"]:
+        check["Retries"] = o["health_retries"]
+    return check or None
 
 
 def _of_process(o: Json) -> Json:

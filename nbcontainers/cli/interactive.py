@@ -44,15 +44,16 @@ class Stream:
         for number, data in frames_iter(self._answer, self._tty):
             (face.err if number == STDERR else face.out)(data)
 
-    def feed(self, chunks: Iterator[bytes]) -> None:
-        """Send input from a thread, and its end."""
-        threading.Thread(target=self._send, args=(chunks,), daemon=True).start()
+    def feed(self, chunks: Iterator[bytes], *, end: bool = True) -> None:
+        """Send input from a thread, and its end where the program is to have that, too."""
+        threading.Thread(target=self._send, args=(chunks, end), daemon=True).start()
 
-    def _send(self, chunks: Iterator[bytes]) -> None:
+    def _send(self, chunks: Iterator[bytes], end: bool) -> None:
         with contextlib.suppress(OSError):  # the program has ended before it read everything
             for chunk in chunks:
                 self.socket.sendall(chunk)
-            self.socket.shutdown(socket.SHUT_WR)
+            if end:
+                self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close the connection."""

@@ -8,6 +8,8 @@ import click
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _FACTORS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_UNITS_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 Json = dict[str, Any]
 
 
@@ -45,6 +47,20 @@ def size(text: str) -> int | None:
     """Return the bytes that ``64m`` and the like stand for, or None."""
     match = _SIZE.fullmatch(text)
     return None if match is None else int(float(match[1]) * _FACTORS[match[2].lower()])
+
+
+def duration_ns(text: str, option: str) -> int:
+    """Return a length of time such as ``1m30s`` or ``200ms``.
+
+    Raises:
+        click.UsageError: It is none.
+
+    Source: Go, time.ParseDuration.
+    """
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise click.UsageError(f"invalid value '{text}' for {option}: a time with a unit is wanted, such as 30s")
+    return round(sum(float(number) * _UNITS_NS[unit] for number, unit in parts))
 
 
 def pairs(entries: tuple[str, ...], option: str) -> dict[str, str]:

@@ -163,3 +163,15 @@ def test_rates_and_devices_that_make_no_sense() -> None:
     for words in (("--device-read-bps", "sda:1"), ("--device-read-bps", "/dev/sda:fast"), ("--device", "a:b:c:d")):
         with pytest.raises(click.UsageError, match="invalid value"):
             body(*words)
+
+
+def test_health_checks() -> None:
+    words = ("--health-cmd", "true", "--health-interval", "1m1.5s", "--health-start-period", "200ms")
+    check = {"Test": ["CMD-SHELL", "true"], "Interval": 61_500_000_000, "StartPeriod": 200_000_000, "Retries": 2}
+    assert body(*words, "--health-retries", "2")["Healthcheck"] == check
+    assert body("--no-healthcheck")["Healthcheck"] == {"Test": ["NONE"]}
+    assert body()["Healthcheck"] is None
+    with pytest.raises(click.UsageError, match="conflicts"):
+        body("--no-healthcheck", *words)
+    with pytest.raises(click.UsageError, match="invalid value '5' for --health-timeout"):
+        body("--health-timeout", "5")
