@@ -25,6 +25,7 @@ from tests.engine_process import running_engine
 Case = Callable[[Any], float]
 PAUSE_SECONDS = 0.1
 LINES = 2_000_000
+REQUESTS_OF_A_RUN = 7
 LINES_BACK = 200_000
 
 
@@ -51,6 +52,26 @@ def run_bridge(client: Any) -> float:
 def run_none(client: Any) -> float:
     """The same without a network, ms."""
     return _median(lambda: client.containers.run("busybox", "true", remove=True, network_mode="none"), 11)
+
+
+def floor(client: Any) -> float:
+    """As many requests as that takes, each to a path of its own as there, that do nothing: what docker-py takes, ms."""
+
+    def ask() -> None:
+        for number in range(REQUESTS_OF_A_RUN):
+            with contextlib.suppress(docker.errors.NotFound):
+                client.api.inspect_container(f"nobody-{time.monotonic_ns()}-{number}")
+
+    return _median(ask, 11)
+
+
+def execute(client: Any) -> float:
+    """``container.exec_run("true")``, ms."""
+    container = client.containers.run("busybox", ["sleep", "600"], detach=True, network_mode="none")
+    try:
+        return _median(lambda: container.exec_run("true"), 21)
+    finally:
+        container.remove(force=True)
 
 
 def burst(client: Any) -> float:
@@ -163,6 +184,8 @@ def log_out(client: Any) -> float:
 CASES: list[tuple[str, str, Case, bool]] = [
     ("run true, bridge", "ms", run_bridge, False),
     ("run true, no network", "ms", run_none, False),
+    ("its requests, no work", "ms", floor, False),
+    ("exec true", "ms", execute, False),
     ("burst, per container", "ms", burst, False),
     ("RUN step, no cache", "ms", build, False),
     ("10 RUN steps, cached", "ms", build_cached, False),
