@@ -120,6 +120,8 @@ class Execs:
         Raises:
             errors.Conflict: The container does not run, or is paused.
         """
+        if container.state.status == "restarting":
+            raise errors.Conflict(f"Container {container.id} is restarting, wait until the container is running")
         if not self._lifecycle.is_live(container):
             raise errors.Conflict(f"Container {container.id} is not running")
         if container.state.status == "paused":
