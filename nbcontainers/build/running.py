@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ from nbcontainers.build.events import BuildError, Output
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
 from nbcontainers.networks.model import BRIDGE, Wish
+from nbcontainers.networks.names import Seat
+from nbcontainers.networks.nameserver import NAME_SERVER
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.defaults import default_spec
@@ -135,6 +138,13 @@ class Runner:
             network = self._networks.get(BRIDGE if command.network == "default" else command.network)
             endpoints = await self._networks.join(key, [Wish(network_id=network.id)])
             namespace_fd = endpoints[0].namespace_fd
+            if network.name != BRIDGE:  # there, names are answered
+                seats = [Seat(network_id=network.id, network_name=network.name)]
+                try:
+                    await self._networks.open_name_server(key, namespace_fd, seats, _host_name_servers)
+                except BaseException:
+                    os.close(namespace_fd)
+                    raise
         request = Request(
             id=key,
             directory=str(directory),
@@ -166,15 +176,50 @@ class Runner:
         hosts = directory / "hosts"
         hosts.write_text(_hosts(command))
         hosts.chmod(0o644)
-        for source, destination in ((str(hosts), "/etc/hosts"), ("/etc/resolv.conf", "/etc/resolv.conf")):
-            if os.path.exists(source):
-                spec["mounts"].append(_bind(source, destination))
+        resolver = directory / "resolv.conf"
+        named = self._networks.has_name_server(key)
+        resolver.write_text(_resolv_conf([NAME_SERVER] if named else None, is_host=command.network == "host"))
+        resolver.chmod(0o644)
+        spec["mounts"] += [_bind(str(hosts), "/etc/hosts"), _bind(str(resolver), "/etc/resolv.conf")]
         spec["mounts"] += command.mounts
         return spec
 
 
 def _bind(source: str, destination: str) -> Mount:
     return {"destination": destination, "type": "bind", "source": source, "options": ["rbind", "ro"]}
+
+
+def _resolv_conf(servers: list[str] | None, *, is_host: bool) -> str:
+    """Return the text of /etc/resolv.conf: these servers, or the host's that a step can reach; ``resolv.conf(5)``."""
+    if servers is not None:
+        return "".join(f"nameserver {server}\n" for server in servers) + "options ndots:0\n"
+    lines = _host_resolver()
+    if not is_host:
+        lines = [line for line in lines if not _is_loopback(line)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _host_resolver() -> list[str]:
+    try:
+        return Path("/etc/resolv.conf").read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _host_name_servers() -> list[str]:
+    """Return whom the host asks about the world."""
+    words = [line.split() for line in _host_resolver()]
+    return [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+
+
+def _is_loopback(line: str) -> bool:
+    words = line.split()
+    if len(words) < 2 or words[0] != "nameserver":
+        return False
+    try:
+        return ipaddress.ip_address(words[1].partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _hosts(command: Command) -> str:

@@ -387,6 +387,21 @@ def test_limits_and_hosts_of_run(client: docker.DockerClient) -> None:
         _build(client, dockerfile, container_limits={"memory": 1})
 
 
+def test_names_in_a_network_of_ones_own(client: docker.DockerClient, engine: EngineProcess) -> None:
+    network = client.networks.create("build-names")
+    try:
+        client.containers.run("busybox", ["sleep", "60"], detach=True, name="answering", network="build-names")
+        _build(
+            client,
+            "FROM busybox\nRUN ping -c 1 answering > /n; ! ping -c 1 -W 1 nobody.invalid",
+            network_mode=network.id,
+        )
+        assert "1 packets received" in _run(client, "cat /n")
+    finally:
+        engine.remove_everything()
+        network.remove()
+
+
 def test_links_in_a_context_lead_nowhere(client: docker.DockerClient) -> None:
     files: dict[str, bytes | str] = {"up": "../../../../etc/passwd", "abs": "/etc/shadow", "d/x": b"1"}
     with pytest.raises(BuildError, match="file not found in build context"):
