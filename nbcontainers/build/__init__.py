@@ -10,8 +10,8 @@ Stages with plain data between them, as BuildKit has them:
 
 Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules`` (the build checks), ``draft``
 (a stage's image so far), ``cache`` (what was made before), ``selection`` → ``layerwriter`` (COPY), ``archives``,
-``downloads``, ``modes`` (ADD and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container). Every
-error in a Dockerfile names line and column.
+``downloads``, ``modes`` (ADD and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container) in
+``places`` (its network). Every error in a Dockerfile names line and column.
 
 Reading order: as above; then ``events``, what a build is asked and what it tells.
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
-import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -11,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbcontainers.build.events import BuildError, Output
+from nbcontainers.build.places import Place, Places
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks
-from nbcontainers.networks.model import BRIDGE, Wish
-from nbcontainers.networks.names import Seat
-from nbcontainers.networks.nameserver import NAME_SERVER
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.defaults import default_spec
@@ -81,13 +77,18 @@ class Runner:
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(mode=0o700, parents=True)
 
-    async def run(self, key: str, rootfs: Rootfs, command: Command) -> AsyncIterator[Output]:
+    def places(self) -> Places:
+        """Return places in networks for the commands of one stage."""
+        return Places(self._networks)
+
+    async def run(self, key: str, rootfs: Rootfs, command: Command, places: Places) -> AsyncIterator[Output]:
         """Run a command to its end.
 
         Args:
             key: A name for the container.
             rootfs: Its root file system.
             command: What to run.
+            places: Where it may be in the network.
 
         Yields:
             What it writes.
@@ -95,23 +96,17 @@ class Runner:
         Raises:
             BuildError: It has failed.
         """
+        place = await places.enter(command.network)
         directory = self._root / key
         directory.mkdir(mode=0o700)
         try:
-            async for output in self._run(key, directory, rootfs, command):
+            request = self._request(key, directory, rootfs, command, place)
+            connection = await self._launcher.launch(request, network_namespace_fd=place.namespace_fd())
+            async for output in self._watch(connection, directory, command):
                 yield output
         finally:
             self._cleanup.discard(directory)
             self._cleanup.remove_group(self._driver.open(f"{self._cgroup_parent}/{key}"))
-
-    async def _run(self, key: str, directory: Path, rootfs: Rootfs, command: Command) -> AsyncIterator[Output]:
-        request, namespace_fd = await self._request(key, directory, rootfs, command)
-        try:
-            connection = await self._launcher.launch(request, network_namespace_fd=namespace_fd)
-            async for output in self._watch(connection, directory, command):
-                yield output
-        finally:
-            self._networks.release(key)
 
     async def _watch(self, connection: ShimConnection, directory: Path, command: Command) -> AsyncIterator[Output]:
         ended = asyncio.ensure_future(connection.wait())
@@ -132,33 +127,20 @@ class Runner:
             words = " ".join(command.args)
             raise BuildError(f"The command '{words}' returned a non-zero code: {status.code}", status.code)
 
-    async def _request(self, key: str, directory: Path, rootfs: Rootfs, command: Command) -> tuple[Request, int | None]:
-        namespace_fd = None
-        if command.network not in ("none", "host"):
-            network = self._networks.get(BRIDGE if command.network == "default" else command.network)
-            endpoints = await self._networks.join(key, [Wish(network_id=network.id)])
-            namespace_fd = endpoints[0].namespace_fd
-            if network.name != BRIDGE:  # there, names are answered
-                seats = [Seat(network_id=network.id, network_name=network.name)]
-                try:
-                    await self._networks.open_name_server(key, namespace_fd, seats, _host_name_servers)
-                except BaseException:
-                    os.close(namespace_fd)
-                    raise
-        request = Request(
+    def _request(self, key: str, directory: Path, rootfs: Rootfs, command: Command, place: Place) -> Request:
+        return Request(
             id=key,
             directory=str(directory),
-            spec=self._spec(key, directory, command),
+            spec=self._spec(key, directory, command, place),
             rootfs=rootfs,
             tty=False,
             openStdin=False,
             logMaxBytes=_LOG_BYTES,
             logMaxFiles=2,
-            network="namespace" if namespace_fd is not None else "host" if command.network == "host" else "none",
+            network="namespace" if place.has_namespace else "host" if place.is_host else "none",
         )
-        return request, namespace_fd
 
-    def _spec(self, key: str, directory: Path, command: Command) -> Spec:
+    def _spec(self, key: str, directory: Path, command: Command, place: Place) -> Spec:
         spec = default_spec(
             args=command.args,
             env=[f"{name}={value}" for name, value in {"PATH": DEFAULT_PATH, **command.env}.items()],
@@ -174,11 +156,10 @@ class Runner:
                     options = [option for option in mount["options"] if not option.startswith("size=")]
                     mount["options"] = [*options, f"size={command.shm_bytes}"]
         hosts = directory / "hosts"
-        hosts.write_text(_hosts(command))
+        hosts.write_text(_hosts(command, place))
         hosts.chmod(0o644)
         resolver = directory / "resolv.conf"
-        named = self._networks.has_name_server(key)
-        resolver.write_text(_resolv_conf([NAME_SERVER] if named else None, is_host=command.network == "host"))
+        resolver.write_text(place.resolv_conf())
         resolver.chmod(0o644)
         spec["mounts"] += [_bind(str(hosts), "/etc/hosts"), _bind(str(resolver), "/etc/resolv.conf")]
         spec["mounts"] += command.mounts
@@ -189,43 +170,10 @@ def _bind(source: str, destination: str) -> Mount:
     return {"destination": destination, "type": "bind", "source": source, "options": ["rbind", "ro"]}
 
 
-def _resolv_conf(servers: list[str] | None, *, is_host: bool) -> str:
-    """Return the text of /etc/resolv.conf: these servers, or the host's that a step can reach; ``resolv.conf(5)``."""
-    if servers is not None:
-        return "".join(f"nameserver {server}\n" for server in servers) + "options ndots:0\n"
-    lines = _host_resolver()
-    if not is_host:
-        lines = [line for line in lines if not _is_loopback(line)]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _host_resolver() -> list[str]:
-    try:
-        return Path("/etc/resolv.conf").read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _host_name_servers() -> list[str]:
-    """Return whom the host asks about the world."""
-    words = [line.split() for line in _host_resolver()]
-    return [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
-
-
-def _is_loopback(line: str) -> bool:
-    words = line.split()
-    if len(words) < 2 or words[0] != "nameserver":
-        return False
-    try:
-        return ipaddress.ip_address(words[1].partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def _hosts(command: Command) -> str:
+def _hosts(command: Command, place: Place) -> str:
     """Return the text of /etc/hosts: the host's own where its network is used; ``hosts(5)``."""
     lines = [_LOCAL_NAMES]
-    if command.network == "host":
+    if place.is_host:
         with contextlib.suppress(OSError):
             lines = [Path("/etc/hosts").read_text()]
     for entry in command.extra_hosts:

@@ -109,6 +109,7 @@ class StageBuild:
         self.done = asyncio.Event()
         self.draft: Draft
         self._snapshots = build.images.snapshots
+        self._places = build.runner.places()
         self._cached = True
         self._container = ""
 
@@ -120,6 +121,7 @@ class StageBuild:
                 await self._step(instruction, lambda one=instruction: self._take(one))  # type: ignore[misc]
             self.done.set()
         finally:
+            self._places.leave()
             self.events.put_nowait(None)
 
     async def _step(self, instruction: Instruction, act: Callable[[], Awaitable[None]]) -> None:
@@ -218,7 +220,7 @@ class StageBuild:
             held.callback(self._snapshots.remove, snapshot_key)
             if rootfs["host"] is None:
                 rootfs["lower"] = [*rootfs["lower"], str(self._build.stubs)]
-            async for output in self._build.runner.run(snapshot_key, rootfs, command):
+            async for output in self._build.runner.run(snapshot_key, rootfs, command, self._places):
                 self.events.put_nowait(output)
             destinations = [*ALWAYS, *(mount["destination"] for mount in command.mounts)]
             upper = self._snapshots.upper(snapshot_key)
