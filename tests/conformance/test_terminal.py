@@ -17,17 +17,24 @@ from tests.waiting import SECONDS
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
 
+_rests: dict[int, bytes] = {}
+"""What was read from a terminal beyond what a test has waited for."""
+
+
 def _until(master_fd: int, text: bytes) -> bytes:
-    seen = b""
+    """Read until a text has come, and return all up to its end."""
+    seen = _rests.pop(master_fd, b"")
     while text not in seen:
         assert select.select([master_fd], [], [], SECONDS)[0], f"{text!r} did not come, only {seen!r}"
         seen += os.read(master_fd, 4096)
-    return seen
+    before, _, _rests[master_fd] = seen.partition(text)
+    return before + text
 
 
 def _at_terminal(engine: EngineProcess, arguments: list[str], talk: Callable[[int], None]) -> int:
     """Run the CLI on a terminal of 40 rows and 100 columns; return its exit status."""
     master_fd, slave_fd = pty.openpty()
+    _rests.pop(master_fd, None)
     fcntl.ioctl(slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     process = subprocess.Popen(
         ["setsid", "--ctty", "docker", *arguments],  # its own terminal, which tells it of a new size

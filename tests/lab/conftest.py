@@ -18,7 +18,7 @@ QUIET = (
 TIMEOUT_MS = 60_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(need: Callable[..., None], loopback_fd: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     need("browser", "labextension")
     chromium = tmp_path_factory.mktemp("browser") / "chromium"
