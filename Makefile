@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 APT := libseccomp2 libnftables1 nftables iproute2 busybox-static kmod
-APT_TEST := chromium user-mode-linux
+APT_TEST := chromium user-mode-linux skopeo umoci docker-compose
 LABEXTENSION := hatch_build.py $(wildcard labextension/*.json labextension/src/* labextension/style/*.* labextension/style/icons/* labextension/schema/* jupyter-config/*)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
@@ -28,10 +28,11 @@ lint: .stamp-venv
 bench: setup .stamp-peers
 	$(BIN)/python -W ignore -m benchmarks.compare
 
-# Random operations and kill -9 by the minute: make soak SECONDS=600 SEED=7
+# Random operations and kill -9 by the minute, then 10,000 requests at random: make soak SECONDS=600 SEED=7
 SECONDS ?= 180
 soak: setup
 	$(BIN)/python -W ignore -m benchmarks.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	NBC_FUZZ_REQUESTS=10000 $(BIN)/python -m pytest -q tests/fuzz
 
 setup: .stamp-apt .stamp-venv
 

@@ -81,6 +81,11 @@ def _peer() -> str:
     return "" if shutil.which("docker") else "needs the docker CLI: apt install docker.io"
 
 
+def _image_tools() -> str:
+    missing = [tool for tool in ("skopeo", "umoci") if not shutil.which(tool)]
+    return f"needs other tools for images: apt install {' '.join(missing)}" if missing else ""
+
+
 class Need(NamedTuple):
     """Something that a machine may lack: what it is, and a function that says what is missing, empty for nothing."""
 
@@ -97,6 +102,7 @@ NEEDS = {
     "busybox": Need("needs a static busybox", _busybox),
     "browser": Need("needs Chromium", _browser),
     "labextension": Need("needs JupyterLab's extension to be built", _labextension),
+    "image_tools": Need("needs skopeo and umoci", _image_tools),
     "peer": Need("needs a real peer (dockerd, the docker CLI, ...)", _peer),
 }
 

@@ -145,3 +145,16 @@ def test_one_refusal_keeps_nobody_else(face: RecordingFace) -> None:
     with pytest.raises(click.ClickException, match=r"(?s)nobody.*nothing"):
         invoke(["rm", "nobody", "there", "nothing"], face)
     assert len(invoke(["ps", "-a"], face)) == 0
+
+
+def test_limits_change_while_a_container_runs(face: RecordingFace) -> None:
+    invoke(["run", "-d", "--name", "grown", "-m", "64m", "busybox", "sleep", "600"], face)
+    words = ["-m", "128m", "--memory-swap", "256m", "--cpus", "0.5", "--pids-limit", "9", "--restart", "on-failure:2"]
+    assert invoke(["update", *words, "grown"], face) == "grown"
+    asked = face.client.api.inspect_container("grown")["HostConfig"]
+    assert (asked["Memory"], asked["NanoCpus"], asked["PidsLimit"]) == (128 << 20, 5 * 10**8, 9)
+    assert asked["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
+    with pytest.raises(click.UsageError, match="nothing to change"):
+        invoke(["update", "grown"], face)
+    with pytest.raises(docker.errors.NotFound, match="nobody"):
+        invoke(["container", "update", "-m", "64m", "nobody"], face)

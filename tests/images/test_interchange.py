@@ -26,7 +26,7 @@ from tests.children import in_child
 from tests.images import trees
 from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.peer]
+pytestmark = [pytest.mark.root, pytest.mark.image_tools]
 
 
 @pytest.fixture
