@@ -131,7 +131,7 @@ async def test_nothing_is_left_open(bench: Bench) -> None:
     before = set(os.listdir("/proc/self/fd"))
     request, connection = await _container(bench)
     for _ in range(3):
-        await _run(bench, connection, _spec(request, "true"), b"x")
+        assert await _run(bench, connection, _spec(request, "cat"), b"x") == (0, b"x")
         with pytest.raises(StartError):
             await enter(bench.launcher, connection.pidfd, _spec(request, "nope"), stdin=True, output=True)
     connection.signal(signal.SIGKILL)
