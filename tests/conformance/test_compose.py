@@ -1,15 +1,22 @@
-"""docker-compose as Debian has it: two services that find each other by name, one of which publishes a port."""
+"""docker-compose 1.29 as Debian has it: services that find each other and wait for each other, and what they keep."""
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 
 from tests.conformance.lan import Lan
 from tests.conformance.test_ports import heard
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.peer]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.peer,
+    pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed"),
+]
 
 PROJECT = """
 version: "2.4"
@@ -38,22 +45,49 @@ networks:
 """
 
 
-@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
-def test_two_services_find_each_other(lan: Lan, tmp_path: Path) -> None:
-    (tmp_path / "docker-compose.yml").write_text(PROJECT)
+KEEPING = """
+version: "2.4"
+services:
+  store:
+    image: busybox
+    command: >
+      sh -c "trap 'exit 0' TERM; echo storing; echo $$NAME >> /data/starts; touch /ready; while :; do sleep 0.1; done"
+    environment: {NAME: store}
+    volumes: ["kept:/data", "./given:/given:ro"]
+    healthcheck: {test: test -e /ready, interval: 200ms, retries: 50}
+  user:
+    image: busybox
+    command: sh -c "cat /data/starts /given/text; sleep 600"
+    volumes: ["kept:/data:ro", "./given:/given:ro"]
+    depends_on: {store: {condition: service_healthy}}
+    tmpfs: [/scratch]
+volumes:
+  kept:
+"""
+Compose = Callable[..., str]
 
-    def compose(*arguments: str) -> str:
+
+@pytest.fixture
+def compose(lan: Lan, tmp_path: Path) -> Compose:
+    """Runs docker-compose in a directory of its own and returns what it prints."""
+
+    def run(*arguments: str, check: bool = True) -> str:
         done = subprocess.run(
             ["docker-compose", "-p", "project", *arguments],
             cwd=tmp_path,
             env=lan.engine.environment,
             capture_output=True,
             text=True,
-            check=True,
+            check=check,
             timeout=120,
         )
-        return done.stdout
+        return done.stdout if check else f"{done.returncode} {done.stdout}"
 
+    return run
+
+
+def test_two_services_find_each_other(lan: Lan, compose: Compose, tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text(PROJECT)
     compose("up", "-d")
     client = lan.client.containers.get("project_client_1")
     assert client.wait(timeout=60)["StatusCode"] == 0
@@ -66,3 +100,38 @@ def test_two_services_find_each_other(lan: Lan, tmp_path: Path) -> None:
     assert lan.client.containers.get("project_web_1").id != before
     compose("down", "-t", "0")
     assert len(lan.client.networks.list()) == 3
+
+
+def test_services_that_wait_for_health_and_keep_a_volume(lan: Lan, compose: Compose, tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text(KEEPING)
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "text").write_text("given\n")
+    compose("up", "-d")
+    assert lan.client.containers.get("project_store_1").attrs["State"]["Health"]["Status"] == "healthy"
+    user = lan.client.containers.get("project_user_1")
+    until(lambda: user.logs() == b"store\ngiven\n")
+
+    listed = compose("ps")
+    assert "Up (healthy)" in listed
+    assert compose("ps", "-q", "user").strip() == user.id
+    assert compose("logs", "--no-color", "store").splitlines()[-1].split() == ["store_1", "|", "storing"]
+    assert compose("exec", "-T", "-e", "MORE=more", "store", "sh", "-c", "echo $NAME $MORE") == "store more\n"
+    assert compose("exec", "-T", "store", "sh", "-c", "exit 7", check=False) == "7 "
+    assert compose("run", "--rm", "--no-deps", "user", "cat", "/data/starts") == "store\n"
+    compose("restart", "-t", "5", "store")
+    until(lambda: compose("exec", "-T", "user", "cat", "/data/starts") == "store\nstore\n")
+    assert "sleep 600" in compose("top", "user")
+
+    compose("up", "-d", "--scale", "user=3", "user")
+    assert len(compose("ps", "-q", "user").split()) == 3
+    compose("up", "-d", "-t", "0", "--scale", "user=1", "user")
+    assert len(compose("ps", "-q", "user").split()) == 1
+
+    compose("stop", "-t", "5")
+    assert lan.client.containers.get("project_store_1").attrs["State"]["ExitCode"] == 0
+    compose("down", "-t", "0")
+    assert lan.client.volumes.get("project_kept").attrs["Labels"]["com.docker.compose.project"] == "project"
+    compose("down", "-v")
+    with pytest.raises(NotFound):
+        lan.client.volumes.get("project_kept")
+    assert lan.client.containers.list(all=True) == []

@@ -74,12 +74,20 @@ def test_leaving_a_container_and_coming_back(cli: EngineProcess) -> None:
     _at_terminal(cli, ["run", "-it", "--name", "left", "busybox", "sh"], leave)
     assert cli.client.containers.get("left").status == "running"
 
-    def come_back(master_fd: int) -> None:
+    def come_and_leave(master_fd: int) -> None:
         os.write(master_fd, b"echo ba''ck\r")
         _until(master_fd, b"back")
-        os.write(master_fd, b"exit\r")
+        os.write(master_fd, b"\x18x")
 
-    assert _at_terminal(cli, ["attach", "left"], come_back) == 0
+    _at_terminal(cli, ["attach", "--detach-keys", "ctrl-x,x", "left"], come_and_leave)
+    assert cli.client.containers.get("left").status == "running"
+
+    def come_back(master_fd: int) -> None:
+        os.write(master_fd, b"echo ba''ck again\r")
+        _until(master_fd, b"back again")
+        os.write(master_fd, b"exit 6\r")
+
+    assert _at_terminal(cli, ["attach", "left"], come_back) == 6
 
 
 def test_a_shell_in_a_running_container(cli: EngineProcess) -> None:
