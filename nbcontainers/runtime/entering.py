@@ -178,7 +178,7 @@ async def enter(launcher: Launcher, container_pidfd: int, spec: Spec, *, stdin: 
         streams.close()
         raise
     finally:
-        launcher.refill()
+        launcher.refill_soon()
 
 
 async def _hand_over(launcher: Launcher, payload: bytes, fds: list[int]) -> socket.socket:
