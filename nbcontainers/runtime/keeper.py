@@ -83,9 +83,11 @@ def main(channel: Socket, driver: Driver, nice: int) -> NoReturn:
     """
     os.setsid()
     processes.set_name("nbc-keeper")
+    processes.set_title("nbc-keeper")  # the container sees the child, for a moment
     processes.set_dumpable(False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    _rehearse(driver)
     try:
         payload, fds = protocol.receive(channel)
     except (EOFError, OSError):
@@ -102,6 +104,22 @@ def main(channel: Socket, driver: Driver, nice: int) -> NoReturn:
     code = processes.wait_pidfd(pidfd)
     _say(channel, {"exit": code})
     os._exit(0)
+
+
+def _rehearse(driver: Driver) -> None:
+    """Do once, while nobody waits, what will have to be done, so that the memory it touches is this process's own.
+
+    After a fork the first write to a page copies it, and to use an object is to write to it.
+    """
+    users.look_up("0", [], _read_database)
+    driver.open("/rehearsal").entrances()
+    os.close(_open_null(os.O_RDONLY))
+    ours, theirs = protocol.pair()
+    protocol.send(ours, protocol.encode({}), [ours.fileno()])
+    payload, fds = protocol.receive(theirs)
+    json.loads(payload)
+    for fd in (ours.detach(), theirs.detach(), *fds):
+        os.close(fd)
 
 
 def _explained(error: BaseException) -> dict[str, object]:
