@@ -37,7 +37,11 @@ async def create(call: Call) -> web.Response:
         raise errors.NotFound(f"image with reference '{body.image}' was found but does not match '{platform}'")
     config, host_config = creation.configuration(body)
     endpoints = creation.endpoints(body, host_config.network_mode)
-    container, warnings = await call.engine.create(call.text("name"), config, host_config, endpoints)
+    try:
+        container, warnings = await call.engine.create(call.text("name"), config, host_config, endpoints)
+    except errors.NoSuchContainer as error:
+        # One whose namespaces or volumes are to be shared. To docker's CLI 404 means that the image is missing.
+        raise errors.InvalidArgument(str(error)) from error
     call.afterwards = partial(call.engine.anticipate, container)
     return responses.json({"Id": container.id, "Warnings": warnings}, 201)
 

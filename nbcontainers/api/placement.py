@@ -79,7 +79,7 @@ def port_map(container: Container) -> Json:
     """Return which ports of a running container are exposed, each with where it is published."""
     if not container.state.pid:
         return {}
-    shown: dict[str, list[Json] | None] = dict.fromkeys(container.config.exposed_ports)
+    shown: dict[str, list[Json] | None] = dict.fromkeys(_exposed(container))
     for port in container.ports:
         binding: Json = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
         key = f"{port.port}/{port.protocol}"
@@ -96,11 +96,17 @@ def port_summary(container: Container) -> list[Json]:
         for port in container.ports
     ]
     published = {f"{port.port}/{port.protocol}" for port in container.ports}
-    for exposed in container.config.exposed_ports:
+    for exposed in _exposed(container):
         if exposed not in published:
             number, _, protocol = exposed.partition("/")
             rows.append({"PrivatePort": int(number), "Type": protocol})
     return rows
+
+
+def _exposed(container: Container) -> tuple[str, ...]:
+    """Return what a container exposes where it can be reached; as in Docker, nothing on ``none`` and ``host``."""
+    reachable = any(one.endpoint.interface for one in container.networks.values())
+    return container.config.exposed_ports if reachable else ()
 
 
 def port_bindings(asked: HostConfig) -> Json:

@@ -163,6 +163,16 @@ def test_the_hosts_network_publishes_nothing(lan: Lan) -> None:
     assert published(lan.client.containers.get(made["Id"])) == {}
 
 
+def test_who_cannot_be_reached_exposes_nothing(lan: Lan) -> None:
+    for network, shown in (("none", {}), ("host", {}), ("bridge", {"80/tcp": None})):
+        config = lan.client.api.create_host_config(network_mode=network)
+        made = lan.client.api.create_container("busybox", ["sleep", "600"], ports=["80"], host_config=config)
+        lan.client.api.start(made)
+        assert lan.client.containers.get(made["Id"]).attrs["NetworkSettings"]["Ports"] == shown
+        (row,) = lan.client.api.containers(filters={"id": made["Id"]})
+        assert [port["PrivatePort"] for port in row["Ports"]] == ([80] if shown else [])
+
+
 def test_a_range_gives_its_first_free_port(lan: Lan) -> None:
     first = lan.run("bridge", ports={"80/tcp": None})
     ((_, taken),) = published(first)["80/tcp"]
