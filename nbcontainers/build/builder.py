@@ -30,6 +30,8 @@ from nbcontainers.images.store import timestamp
 from nbcontainers.linux.mounts import openat2
 
 EPOCH = "SOURCE_DATE_EPOCH"
+CHECK = "BUILDKIT_DOCKERFILE_CHECK"
+"""The argument that says which build checks apply, in place of the Dockerfile's own ``check=``."""
 
 
 class Builder:
@@ -99,13 +101,14 @@ class Builder:
     def _plan(self, context: Path, options: BuildOptions) -> tuple[Graph, Build]:
         """Read the Dockerfile, and sort its stages."""
         tree = parse(_read(context, options.dockerfile))
-        checks = Checks(settings=rules.settings(tree.directives.get("check", "").partition(" ")[0]))
         buildargs = {name: value for name, value in options.buildargs.items() if value is not None}
+        checked = buildargs.get(CHECK) or tree.directives.get("check", "").partition(" ")[0]
+        checks = Checks(settings=rules.settings(checked))
         wish = Wish(
             buildargs=buildargs, target=options.target, platform=options.platform, triggers_of=self._triggers_of
         )
         plan = graph.plan(tree, wish, checks)
-        checking.check([one for stage in plan.all_stages for one in (stage.start, *stage.body)], checks)
+        checking.check(plan, checks)
         epoch = _epoch(buildargs.get(EPOCH) or plan.arguments.get(EPOCH, ""))
         created = timestamp() if epoch is None else timestamp(epoch * 10**9)
         build = Build(
@@ -178,7 +181,7 @@ class _Execution:
     def _preamble(self) -> list[BuildEvent]:
         """Return what is to be said before the first stage."""
         events: list[BuildEvent] = list(self._build.checks.take())
-        known = self._plan.declared | PROXY_ARGS | self._plan.arguments.keys() | {EPOCH}
+        known = self._plan.declared | PROXY_ARGS | self._plan.arguments.keys() | {EPOCH, CHECK}
         events += [
             Warning(text=f"One or more build-args [{name}] were not consumed")
             for name in self._build.options.buildargs

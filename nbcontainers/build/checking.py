@@ -5,8 +5,10 @@ Those about variables and ignored files are made where these are known: in ``gra
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from nbcontainers.build.instructions import Arg, Assign, Command, From, Instruction, Run, Text, Words
+from nbcontainers.build.graph import Graph
+from nbcontainers.build.instructions import Arg, Assign, Command, From, Instruction, Run, Text
 from nbcontainers.build.parser import Node
 from nbcontainers.build.rules import Checks
 
@@ -18,31 +20,56 @@ _RESERVED = ("context", "scratch")
 _ONCE = ("CMD", "ENTRYPOINT", "HEALTHCHECK")
 
 
-def check(instructions: Iterable[Instruction], checks: Checks) -> None:
-    """Look at a whole Dockerfile."""
-    listed = list(instructions)
+def check(plan: Graph, checks: Checks) -> None:
+    """Look at a whole Dockerfile; at what only concerns running it, in the stages that are run."""
+    stages = [(stage.start, *stage.body) for stage in plan.all_stages]
+    listed = [*plan.preamble, *(one for stage in stages for one in stage)]
     _casing([one.node for one in listed], checks)
     names: set[str] = set()
-    last: dict[str, Instruction] = {}
-    shell = absolute = False
     for one in listed:
-        if one.node.place.has_gap:
-            checks.warn("NoEmptyContinuation", one.node)
+        if one.node.place.gap_ends:
+            checks.warn("NoEmptyContinuation", one.node, line=one.node.place.gap_ends)
         if isinstance(one, From):
-            _stage(one, names, checks)
-            last, shell, absolute = {}, False, False
-        elif isinstance(one, Text):
-            absolute = _text(one, checks, absolute=absolute)
-        elif isinstance(one, Words):
-            shell = shell or one.name == "SHELL"
-        elif isinstance(one, Command) and not isinstance(one, Run) and not one.is_exec and not shell:
+            _stage_name(one, names, checks)
+        elif isinstance(one, Arg):
+            _description(one.node, "ARG", [name for name, _ in one.values], checks)
+        elif one.name == "MAINTAINER":
+            checks.warn("MaintainerDeprecated", one.node)
+    for one in plan.preamble:
+        _secrets(one, checks)
+    known: dict[int, _Known] = {}
+    for stage in plan.stages:
+        parent = known.get(-1 if stage.parent is None else stage.parent, _Known())
+        known[stage.number] = _stage(stage.body, replace(parent), checks)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a stage hands on: whether it has a shell of its own, and an absolute working directory."""
+
+    shell: bool = False
+    absolute: bool = False
+
+
+def _stage(body: Iterable[Instruction], known: _Known, checks: Checks) -> _Known:
+    last: dict[str, Instruction] = {}
+    for one in body:
+        if isinstance(one, Text) and one.name == "WORKDIR":
+            if not known.absolute and not one.text.strip("\"'").startswith(("/", "$")):
+                checks.warn("WorkdirRelativePath", one.node, one.text)
+            known.absolute = True
+        elif one.name == "SHELL":
+            known.shell = True
+        elif isinstance(one, Command) and not isinstance(one, Run) and not one.is_exec and not known.shell:
             checks.warn("JSONArgsRecommended", one.node, one.name)
-        else:
-            _names(one, checks)
+        elif isinstance(one, Assign) and one.is_legacy:
+            checks.warn("LegacyKeyValueFormat", one.node, one.name)
+        _secrets(one, checks)
         if one.name in _ONCE:
             if before := last.get(one.name):
                 checks.warn("MultipleInstructionsDisallowed", before.node, one.name)
             last[one.name] = one
+    return known
 
 
 def _casing(nodes: list[Node], checks: Checks) -> None:
@@ -56,7 +83,7 @@ def _casing(nodes: list[Node], checks: Checks) -> None:
             )
 
 
-def _stage(one: From, names: set[str], checks: Checks) -> None:
+def _stage_name(one: From, names: set[str], checks: Checks) -> None:
     words = one.node.arguments
     if not one.stage:
         return
@@ -73,23 +100,8 @@ def _stage(one: From, names: set[str], checks: Checks) -> None:
     _description(one.node, "FROM", [one.stage], checks)
 
 
-def _text(one: Text, checks: Checks, *, absolute: bool) -> bool:
-    """Look at MAINTAINER and WORKDIR; returns whether the working directory is known to be absolute from here on."""
-    if one.name == "MAINTAINER":
-        checks.warn("MaintainerDeprecated", one.node)
-    if one.name != "WORKDIR":
-        return absolute
-    if not absolute and not one.text.strip("\"'").startswith(("/", "$")):
-        checks.warn("WorkdirRelativePath", one.node, one.text)
-    return True
-
-
-def _names(one: Instruction, checks: Checks) -> None:
-    """Look at the names that ARG, ENV and LABEL give."""
-    if isinstance(one, Assign) and one.is_legacy:
-        checks.warn("LegacyKeyValueFormat", one.node, one.name)
-    if isinstance(one, Arg):
-        _description(one.node, "ARG", [name for name, _ in one.values], checks)
+def _secrets(one: Instruction, checks: Checks) -> None:
+    """Look at the names that ARG and ENV give."""
     if isinstance(one, Arg) or (isinstance(one, Assign) and one.name == "ENV"):
         for name, _ in one.values:
             if _SECRETS.search(name) and not _NO_SECRETS.search(name):

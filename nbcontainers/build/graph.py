@@ -196,9 +196,9 @@ class _Planner:
             raise node.error(str(error), "$") from error
 
     def _begin(self, start: From) -> None:
-        base = self._in_from(start, start.base)
+        base, hint = self._in_from(start, start.base)
         if not base:
-            raise start.node.error(f"base name ({start.base}) should not be blank", start.base)
+            raise start.node.error(f"base name ({start.base}) should not be blank{hint}", start.base)
         if start.platform:
             self._check_platform(start)
         parent = self._stage_named(base)
@@ -212,22 +212,29 @@ class _Planner:
             self._take(stage, trigger)
         self._stages.append(stage)
 
-    def _in_from(self, start: From, text: str) -> str:
-        """Replace the arguments in a part of FROM, and warn of those that are not declared."""
+    def _in_from(self, start: From, text: str) -> tuple[str, str]:
+        """Replace the arguments in a part of FROM, and warn of those that are not declared.
+
+        Returns:
+            The text, and what to say of those.
+        """
         expansion = self._expanded(start.node, text, self._arguments)
+        hint = ""
         for name in expansion.unset:
             if name not in self._named:
-                self._checks.warn("UndefinedArgInFrom", start.node, name, did_you_mean(name, self._arguments))
-        return expansion.text
+                hint = did_you_mean(name, self._arguments)
+                self._checks.warn("UndefinedArgInFrom", start.node, name, hint)
+        return expansion.text, hint
 
     def _check_platform(self, start: From) -> None:
-        text = self._in_from(start, start.platform)
+        text, hint = self._in_from(start, start.platform)
         if not text:
-            raise start.node.error(f"empty platform value from expression {start.platform}", start.platform)
+            raise start.node.error(f"empty platform value from expression {start.platform}{hint}", start.platform)
         try:
             platform = platforms.parse(text)
         except InvalidArgument as error:
-            raise start.node.error(f"failed to parse platform {start.platform}: {error}", start.platform) from error
+            message = f"failed to parse platform {start.platform}: {error}{hint}"
+            raise start.node.error(message, start.platform) from error
         if start.platform in ("$TARGETPLATFORM", "${TARGETPLATFORM}"):
             self._checks.warn("RedundantTargetPlatform", start.node, start.platform)
         if "$" not in start.platform and not any(

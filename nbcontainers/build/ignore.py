@@ -46,6 +46,11 @@ class Matcher:
         """Say whether something in an ignored directory may be let back in."""
         return any(pattern.is_exception for pattern in self.patterns)
 
+    @property
+    def hides_all(self) -> bool:
+        """Say whether a pattern fits whatever there is."""
+        return any(pattern.text in ("*", "**", "**/*") for pattern in self.patterns if not pattern.is_exception)
+
     def matches(self, path: str) -> bool:
         """Say whether a path, relative and with slashes, is ignored, by itself or by a directory above it."""
         return self.ignored_below(path, self._above(path))[0]
@@ -105,7 +110,10 @@ def _pattern(text: str) -> Pattern:
     if not text:
         raise InvalidArgument('illegal exclusion pattern: "!"')
     check_syntax(text)
-    return Pattern(text=text, regex=translate(text), is_exception=is_exception)
+    try:
+        return Pattern(text=text, regex=translate(text), is_exception=is_exception)
+    except re.error as error:  # a range in a set that ends before it begins
+        raise InvalidArgument(f"syntax error in pattern '{text}': {error.msg}") from error
 
 
 def check_syntax(pattern: str) -> None:

@@ -13,6 +13,7 @@ from nbcontainers.errors import DockerfileError
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 _KNOWN_DIRECTIVES = ("syntax", "escape", "check")
 _ESCAPES = ("\\", "`")
+_LONGEST_LINE_BYTES = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class LogicalLine:
         source: All its lines as they stand in the file, those of its here-documents as well.
         comments: The comments right above it, without their ``#``.
         heredocs: What follows it.
-        has_gap: An empty line stands among its lines, which Docker deprecates.
+        gap_ends: The number of the line after an empty one among its lines, which Docker deprecates, or 0.
     """
 
     text: str
@@ -33,7 +34,7 @@ class LogicalLine:
     source: tuple[str, ...]
     comments: tuple[str, ...] = ()
     heredocs: tuple[Heredoc, ...] = ()
-    has_gap: bool = False
+    gap_ends: int = 0
 
     def error(self, message: str, at: str = "") -> DockerfileError:
         """Return an error at the first place of ``at`` in these lines, or at their beginning."""
@@ -57,15 +58,24 @@ def lex(text: str) -> Lexed:
     """Split a Dockerfile into logical lines.
 
     Raises:
-        DockerfileError: A directive is wrong, a here-document has no end, or there is no instruction.
+        DockerfileError: A directive is wrong, a line is too long, a here-document has no end, or there is no
+            instruction.
     """
     physical = text.removeprefix("\ufeff").split("\n")
+    _check_lengths(physical)
     directives, first = _directives(physical)
     lexer = _Lexer(physical if physical[-1] else physical[:-1], first, directives.get("escape", "\\"))
     lines = lexer.lines()
     if not lines:
         raise DockerfileError("file with no instructions", max(1, len(physical) - 1))
     return Lexed(lines=lines, escape=lexer.escape, directives=directives)
+
+
+def _check_lengths(physical: list[str]) -> None:
+    """Refuse a line that BuildKit would not read either."""
+    for number, line in enumerate(physical, 1):
+        if len(line) > _LONGEST_LINE_BYTES // 4 and len(line.encode("utf-8", "surrogateescape")) > _LONGEST_LINE_BYTES:
+            raise DockerfileError(f"dockerfile line greater than max allowed size of {_LONGEST_LINE_BYTES}", number)
 
 
 def _directives(physical: list[str]) -> tuple[dict[str, str], int]:
@@ -102,19 +112,20 @@ class _Lexer:
         while self._at < len(self._physical):
             line = self._physical[self._at].strip()
             if line.startswith("#"):
-                comments.append(line[1:].strip())
+                comment = line[1:].strip()
+                comments = [*comments, comment] if comment else []
                 self._at += 1
             elif not line:
-                comments.clear()
+                comments = []
                 self._at += 1
             elif (logical := self._logical_line(tuple(comments))) is not None:
                 found.append(logical)
-                comments.clear()
+                comments = []
         return found
 
     def _logical_line(self, comments: tuple[str, ...]) -> LogicalLine | None:
         begin = self._at
-        text, has_gap = self._joined()
+        text, gap_ends = self._joined()
         if not text.strip():
             return None
         line = LogicalLine(text=text, line=begin + 1, source=tuple(self._physical[begin : self._at]))
@@ -129,11 +140,11 @@ class _Lexer:
             source=tuple(self._physical[begin : self._at]),
             comments=comments,
             heredocs=heredocs,
-            has_gap=has_gap,
+            gap_ends=gap_ends,
         )
 
-    def _joined(self) -> tuple[str, bool]:
-        """Take one instruction's lines; says also whether an empty one was among them."""
+    def _joined(self) -> tuple[str, int]:
+        """Take one instruction's lines; returns them, and the number of the last one if an empty one is among them."""
         content, ends = self._take(self._physical[self._at].lstrip())
         has_gap = False
         while not ends and self._at < len(self._physical):
@@ -146,7 +157,7 @@ class _Lexer:
             else:
                 more, ends = self._take(line)
                 content += more
-        return content, has_gap
+        return content, self._at if has_gap else 0
 
     def _take(self, line: str) -> tuple[str, bool]:
         """Take one line; returns it without its continuation character, and whether the instruction ends there."""

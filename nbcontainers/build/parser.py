@@ -6,7 +6,6 @@ form at all is refused here: a name without a value, a JSON list of something el
 Source: Dockerfile reference § Format, and each instruction's section.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -63,7 +62,32 @@ class Node:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(character: str) -> str:
+    """Write a character as BuildKit's dumps of the same tree have it: Go, package strconv § Quote."""
+    code = ord(character)
+    if character in _ESCAPED:
+        return _ESCAPED[character]
+    if character.isprintable():
+        return character
+    if code < 0x80 or 0xDC80 <= code <= 0xDCFF:  # the latter: a byte that is no UTF-8
+        return f"\\x{code & 0xFF:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+_ESCAPED = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

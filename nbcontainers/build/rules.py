@@ -90,6 +90,11 @@ RULES = {
             '"{0} key=value" should be used instead of legacy "{0} key value" format',
         ),
         Rule(
+            "InvalidBaseImagePlatform",
+            "Base image platform does not match expected target platform",
+            'Base image {0} was pulled with platform "{1}", expected "{2}" for current build',
+        ),
+        Rule(
             "RedundantTargetPlatform",
             "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
             "Setting platform to predefined {0} in FROM is redundant as this is the default behavior",
@@ -116,7 +121,9 @@ RULES = {
         ),
         Rule(
             "InvalidDefinitionDescription",
-            "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`",
+            "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. "
+            "If this is not intended to be a description comment, add an empty line or comment between the instruction "
+            "and the comment.",
             "Comment for {0} should follow the format: `# {1} <description>`",
             is_experimental=True,
         ),
@@ -127,13 +134,14 @@ RULES = {
         ),
         Rule(
             "ExposeInvalidFormat",
-            "IP address and host-port mapping should not be used in EXPOSE instruction",
+            "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a "
+            "future release",
             "EXPOSE instruction should not define an IP address or host-port mapping, found '{0}'",
         ),
     )
 }
 
-_COMMENT = re.compile(r"check\s*=\s*(\S+)\s*", re.IGNORECASE)
+_COMMENT = re.compile(r"check\s*=\s*(\S+)(?:\s.*)?", re.IGNORECASE)
 _ALL = "all"
 
 
@@ -183,8 +191,8 @@ class Checks:
     found: list[Warning] = field(default_factory=list)
     violated: set[str] = field(default_factory=set)
 
-    def warn(self, rule: str, node: Node, *values: str) -> None:
-        """Note a warning about an instruction, unless the rule does not apply to it."""
+    def warn(self, rule: str, node: Node, *values: str, line: int = 0) -> None:
+        """Note a warning about an instruction, or a line of it, unless the rule does not apply to it."""
         applies = self.settings
         for comment in node.place.comments:
             if match := _COMMENT.fullmatch(comment):
@@ -196,7 +204,7 @@ class Checks:
                 )
         if not applies.apply(RULES[rule]):
             return
-        warning = Warning(text=RULES[rule].text.format(*values), rule=rule, line=node.place.line)
+        warning = Warning(text=RULES[rule].text.format(*values), rule=rule, line=line or node.place.line)
         if warning not in self.found:
             self.found.append(warning)
             self.violated.add(rule)

@@ -129,9 +129,11 @@ class StageBuild:
         self._cached, self._container = False, ""
         step = Step(n=self._number, total=self._total, text=str(instruction), stage=self._stage.name)
         self.events.put_nowait(step)
-        await act()
-        for warning in self._build.checks.take():
-            self.events.put_nowait(warning)
+        try:
+            await act()
+        finally:
+            for warning in self._build.checks.take():
+                self.events.put_nowait(warning)
         self.events.put_nowait(
             StepDone(
                 n=self._number,
@@ -167,6 +169,9 @@ class StageBuild:
             raise NotFound(f"{error} (FROM in line {start.node.place.line})") from error
         except InvalidArgument as error:
             raise start.node.error(str(error), start.base) from error
+        if image.config.architecture != architecture():
+            values = (self._stage.base, f"linux/{image.config.architecture}", f"linux/{architecture()}")
+            self._build.checks.warn("InvalidBaseImagePlatform", start.node, *values)
         draft = Draft(self._build.scope, image.config, image.snapshot, image.id, image.id)
         draft.defaults.on_build = None
         return draft

@@ -243,8 +243,9 @@ class CopyStep:
         if ignored is None or ignored.has_exceptions:
             return
         for source in self._sources:
-            path = posixpath.normpath(source).lstrip("/")
-            if not downloads.is_url(source) and path not in ("", ".") and ignored.matches(path):
+            path = posixpath.normpath(source).lstrip("/") or "."
+            hidden = ignored.hides_all if path == "." else ignored.matches(path)
+            if not downloads.is_url(source) and hidden:
                 verb = "Copy" if self._one.name == "COPY" else "Add"
                 self._checks.warn("CopyIgnoredFile", self._one.node, verb, source)
 

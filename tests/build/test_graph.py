@@ -115,7 +115,7 @@ WARNED = [
     ("FROM a AS B", ["StageNameCasing 1"]),
     ("FROM a AS b\nFROM a AS b", ["DuplicateStageName 2"]),
     ("FROM a AS scratch", ["ReservedStageName 1"]),
-    ("FROM a\nRUN x \\\n\n y", ["NoEmptyContinuation 2"]),
+    ("FROM a\nRUN x \\\n\n y", ["NoEmptyContinuation 4"]),
     ("FROM a\nCMD x", ["JSONArgsRecommended 2"]),
     ('FROM a\nSHELL ["x"]\nCMD x', []),
     ("FROM a\nMAINTAINER x", ["MaintainerDeprecated 2"]),
@@ -135,6 +135,12 @@ WARNED = [
     ("FROM a\n# check=skip=JSONArgsRecommended\nCMD x\nENTRYPOINT y", ["JSONArgsRecommended 4"]),
     ("# check=experimental=all\n# not about it\nFROM a AS b\n# x is one\nARG x", ["InvalidDefinitionDescription 3"]),
     ("FROM a\n# something\nARG x", []),
+    ("# check=experimental=all\n# y is one\nARG x\nFROM a", ["InvalidDefinitionDescription 3"]),
+    ("# check=experimental=all\nFROM a\n# not about it\n#\nARG x", []),
+    ("FROM a\n# check=skip=all // for a reason\nARG password\nARG token", ["SecretsUsedInArgOrEnv 4"]),
+    ('FROM a AS b\nSHELL ["x"]\nFROM b\nCMD x', []),
+    ("FROM a AS b\nWORKDIR /x\nFROM b\nWORKDIR y", []),
+    ("FROM a AS unused\nENV X y\nWORKDIR y\nMAINTAINER z\nFROM a", ["MaintainerDeprecated 4"]),
 ]
 
 
@@ -143,7 +149,7 @@ def test_the_checks(text: str, found: list[str]) -> None:
     tree = parse(text)
     checks = Checks(settings=rules.settings(tree.directives.get("check", "")))
     plan = _plan(text, checks)
-    checking.check([one for stage in plan.all_stages for one in (stage.start, *stage.body)], checks)
+    checking.check(plan, checks)
     warnings = checks.take()
     assert sorted(f"{warning.rule} {warning.line}" for warning in warnings) == sorted(found)
     assert all(warning.rule in RULES and "{" not in warning.text for warning in warnings)

@@ -39,7 +39,9 @@ def test_the_table(patterns: str, ignored: str, seen: str) -> None:
     assert [path for path in seen.split() if matcher.matches(path)] == []
 
 
-@pytest.mark.parametrize("pattern", ["[", "a[", "[]a]", "[a-", "[-a]", "[a-]", "a\\", "!", "[^", "[a-b-c]"])
+@pytest.mark.parametrize(
+    "pattern", ["[", "a[", "[]a]", "[a-", "[-a]", "[a-]", "a\\", "!", "[^", "[a-b-c]", "[z-a]", "d/[z-a]/"]
+)
 def test_malformed_patterns(pattern: str) -> None:
     with pytest.raises(InvalidArgument):
         Matcher([pattern])

@@ -23,6 +23,8 @@ BAD = [
     ('FROM a\nCMD [["a"]]', 2, 5, "arrays must be comprised of strings only"),
     ('FROM a\nHEALTHCHECK CMD ["a", null]', 2, 13, "arrays must be comprised of strings only"),
     ("FROM a\nRUN <<EOF\nx\n", 2, 5, "unterminated heredoc"),
+    (f"FROM a\nLABEL x={'a' * 65536}", 2, 1, "line greater than max allowed size of 65535"),
+    (f"FROM a\nRUN <<E\n{'ä' * 32768}\nE", 3, 1, "line greater than max allowed size of 65535"),
 ]
 
 
@@ -126,3 +128,8 @@ def test_any_text_is_parsed_or_refused(lines: list[str]) -> None:
     except DockerfileError as error:
         places.append((error.line, error.column))
     assert all(1 <= line <= text.count("\n") + 1 and column >= 1 for line, column in places)
+
+
+def test_a_dump_is_readable_whatever_is_in_it() -> None:
+    node = parse('CMD ["\\u0000\\t\\u200b\\"\\\\ ä\\udcff"]').nodes[0]
+    assert node.dump() == r'(cmd "\x00\t\u200b\"\\ ä\xff")'
