@@ -14,6 +14,7 @@ from nbcontainers.api import (
     logs,
     networks,
     prune,
+    shaping,
     stats,
     system,
     unsupported,
@@ -42,6 +43,7 @@ _ROOMS = (
     prune,
     volumes,
     extensions,
+    shaping,
     unsupported,
 )
 

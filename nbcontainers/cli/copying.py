@@ -20,7 +20,7 @@ import docker.errors
 
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.tree import container_group, pass_face, tree
-from nbcontainers.client.tables import human_bytes
+from nbcontainers.client.units import human_bytes
 
 CHUNK_BYTES = 1 << 20
 _LINK_BIT, _DIRECTORY_BIT = 1 << 27, 1 << 31

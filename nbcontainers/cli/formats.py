@@ -15,7 +15,7 @@ import pandas as pd
 from nbcontainers.cli.functions import to_json
 from nbcontainers.cli.printing import age, command, short
 from nbcontainers.cli.templates import parse
-from nbcontainers.client.tables import human_bytes
+from nbcontainers.client.units import human_bytes
 
 Json = dict[str, Any]
 Cell = Callable[[Json], Any]

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from rich.cells import cell_len, set_cell_size
 
-from nbcontainers.client.tables import human_bytes
+from nbcontainers.client.units import human_bytes, human_delay, human_rate
 
 Row = dict[str, Any]
 _GAP = 3
@@ -108,12 +108,20 @@ _DOCTOR = [
     Column("NEEDED FOR", lambda row: row["needed_for"], 1),
     Column("DETAIL", lambda row: row["detail"]),
 ]
+_SHAPING = [
+    Column("NETWORK", lambda row: row["network"]),
+    Column("INTERFACE", lambda row: row["interface"], 1),
+    Column("RATE", lambda row: human_rate(row["rate_bits_per_second"]) or "no limit"),
+    Column("DELAY", lambda row: human_delay(row["delay_usec"]) or "none"),
+    Column("LOSS", lambda row: f"{row['loss_percent']:g}%"),
+]
 _LAYOUTS: tuple[tuple[frozenset[str], list[Column]], ...] = (
     (frozenset(("id", "image", "command", "state", "ports")), _CONTAINERS),
     (frozenset(("id", "repository", "tag", "size")), _IMAGES),
     (frozenset(("id", "created_by", "comment")), _HISTORY),
     (frozenset(("name", "cpu_percent", "memory_bytes")), [Column("NAME", lambda row: row["name"]), *_USE]),
     (frozenset(("time", "cpu_percent", "memory_bytes")), [Column("TIME", lambda row: _plain(row["time"])), *_USE]),
+    (frozenset(("network", "rate_bits_per_second", "delay_usec")), _SHAPING),
     (frozenset(("feature", "available", "remedy")), _DOCTOR),
 )
 """Which layout is whose: by the columns that a table of the kind has."""

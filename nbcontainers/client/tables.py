@@ -4,7 +4,6 @@ Times are UTC timestamps, sizes are bytes as integers, shares are percent as flo
 """
 
 import html
-import math
 import struct
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -14,10 +13,10 @@ import pandas as pd
 from docker import DockerClient
 
 from nbcontainers.client import extension, listing
+from nbcontainers.client.units import human_bytes, human_delay, human_rate
 
 _FRAME = struct.Struct("<qBI")
 _STREAMS = pd.CategoricalDtype(["stdout", "stderr"])
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _STATE_COLOURS = {"running": "#2e9e5b", "paused": "#c08a00", "exited": "#888", "created": "#4a7fc1", "dead": "#c0392b"}
 
 
@@ -36,6 +35,10 @@ class Table(pd.DataFrame):
         for name in map(str, self.columns):
             if name.endswith("_bytes") or name == "size":
                 formatters[name] = human_bytes
+            elif name.endswith("_bits_per_second"):
+                formatters[name] = human_rate
+            elif name.endswith("_usec"):
+                formatters[name] = human_delay
             elif name.endswith("_percent"):
                 formatters[name] = "{:.1f}%".format
             elif name == "state":
@@ -47,16 +50,6 @@ class Table(pd.DataFrame):
             elif not pd.api.types.is_numeric_dtype(self[name]):
                 formatters[name] = _escaped
         return str(pd.DataFrame(self).to_html(formatters=formatters, escape=False, max_rows=Table.rows_shown, border=0))
-
-
-def human_bytes(value: float) -> str:
-    """Return a number of bytes as people read it: ``1.5 MB``; decimal units, as in Docker."""
-    if math.isnan(value):
-        return ""
-    size, unit = float(value), 0
-    while abs(size) >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.0f} B" if unit == 0 else f"{size:.3g} {_UNITS[unit]}"
 
 
 def _escaped(value: object) -> str:
@@ -75,7 +68,7 @@ def _when(time: pd.Timestamp) -> str:
     return "" if pd.isna(time) else time.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _table(rows: list[dict[str, object]], types: dict[str, str]) -> Table:
+def table(rows: list[dict[str, object]], types: dict[str, str]) -> Table:
     """Make a table with all columns and their types, whether or not there are rows."""
     frame = pd.DataFrame(rows, columns=list(types))
     for name, kind in types.items():
@@ -123,7 +116,7 @@ def containers(
     ]
     types = dict.fromkeys(("id", "name", "image", "command", "state", "status"), "object")
     types |= {"created": "time", "ports": "object"}
-    return _table(rows, {**types, "size_bytes": "int64", "root_bytes": "int64"} if size else types)
+    return table(rows, {**types, "size_bytes": "int64", "root_bytes": "int64"} if size else types)
 
 
 def images(
@@ -162,7 +155,7 @@ def images(
                 }
             )
     types = {"id": "object", "repository": "object", "tag": "object", "created": "time", "size": "int64"}
-    return _table(rows, {**types, "digest": "object"} if digests else types)
+    return table(rows, {**types, "digest": "object"} if digests else types)
 
 
 def image_history(client: DockerClient, name: str) -> Table:
@@ -182,7 +175,7 @@ def image_history(client: DockerClient, name: str) -> Table:
         for row in client.api.history(name)
     ]
     types = {"id": "object", "created": "time", "created_by": "object", "size": "int64", "comment": "object"}
-    return _table(rows, types)
+    return table(rows, types)
 
 
 def changes(client: DockerClient, container: str) -> Table:
@@ -214,7 +207,7 @@ def volumes(client: DockerClient, *, filters: dict[str, list[str]] | None = None
         for row in client.api.volumes(filters=filters or {})["Volumes"] or ()
     ]
     types = {"name": "object", "driver": "object", "mountpoint": "object", "created": "time", "labels": "object"}
-    return _table(rows, types)
+    return table(rows, types)
 
 
 def networks(client: DockerClient, *, filters: dict[str, list[str]] | None = None) -> Table:
@@ -241,7 +234,7 @@ def networks(client: DockerClient, *, filters: dict[str, list[str]] | None = Non
             }
         )
     types = dict.fromkeys(("id", "name", "driver", "subnets", "gateways"), "object")
-    return _table(rows, {**types, "internal": "bool", "ipv6": "bool", "created": "time", "labels": "object"})
+    return table(rows, {**types, "internal": "bool", "ipv6": "bool", "created": "time", "labels": "object"})
 
 
 def network_members(client: DockerClient, name: str) -> Table:
@@ -263,7 +256,7 @@ def network_members(client: DockerClient, name: str) -> Table:
         for identifier, member in members.items()
     ]
     names = ("id", "name", "ipv4_address", "ipv6_address", "mac_address", "endpoint_id")
-    return _table(rows, dict.fromkeys(names, "object"))
+    return table(rows, dict.fromkeys(names, "object"))
 
 
 def events(client: DockerClient, *, since: str, until: str, filters: dict[str, list[str]] | None = None) -> Table:
@@ -290,7 +283,7 @@ def events(client: DockerClient, *, since: str, until: str, filters: dict[str, l
         for event in client.api.events(since=since, until=until, filters=filters or {}, decode=True)
     ]
     types = {"time": "time", **dict.fromkeys(("type", "action", "id", "name", "attributes"), "object")}
-    return _table(rows, types)
+    return table(rows, types)
 
 
 def disk_usage(client: DockerClient) -> Table:
@@ -328,7 +321,7 @@ def disk_usage(client: DockerClient) -> Table:
         row = {"type": kind, "total": len(everything), "active": len(active), "size_bytes": size}
         rows.append({**row, "reclaimable_bytes": max(size - kept, 0)})
     whole = dict.fromkeys(("total", "active", "size_bytes", "reclaimable_bytes"), "int64")
-    return _table(rows, {"type": "object", **whole})
+    return table(rows, {"type": "object", **whole})
 
 
 def logs(

@@ -43,7 +43,7 @@ def examine(root: str | None = None) -> list[Finding]:
     rows = [_root_user(), _kernel(), _user_namespace()]
     rows += [_namespace(kind, flag) for kind, flag in namespaces.KINDS.items() if kind not in ("user", "time")]
     rows += [_processes(), _overlay(place), _layers(), *_cgroups(), _swap_limit()]
-    return [*rows, _seccomp(), _bridge(), _nftables(), _forwarding(), _disk(place)]
+    return [*rows, _seccomp(), _bridge(), _nftables(), _forwarding(), *_shaping(), _disk(place)]
 
 
 def _finding(feature: str, needed_for: str, check: Callable[[], str], remedy: str) -> Finding:
@@ -261,6 +261,33 @@ def _forwarding() -> Finding:
         return "off, the engine switches it on"
 
     return _finding("IP forwarding", "connections out of the bridge network", check, "sysctl net.ipv4.ip_forward=1")
+
+
+def _shaping() -> list[Finding]:
+    from nbcontainers.linux import traffic
+    from nbcontainers.linux.netlink import Netlink
+
+    def check(work: Callable[[Netlink], None]) -> str:
+        def tried() -> None:
+            with Netlink() as netlink:
+                work(netlink)
+
+        return _in_network_namespace(tried)
+
+    return [
+        _finding(
+            "rates of links",
+            "network limit --rate",
+            lambda: check(traffic.check_rate),
+            "modprobe sch_tbf, or a kernel with CONFIG_NET_SCH_TBF",
+        ),
+        _finding(
+            "delay and loss of links",
+            "network limit --delay and --loss",
+            lambda: check(traffic.check_delay),
+            "modprobe sch_netem, or a kernel with CONFIG_NET_SCH_NETEM",
+        ),
+    ]
 
 
 def _disk(directory: str) -> Finding:

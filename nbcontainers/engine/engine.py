@@ -31,7 +31,7 @@ from nbcontainers.engine.usage import DiskUsage
 from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.images.references import check_new
 from nbcontainers.linux import cgroups
-from nbcontainers.networks import Networks
+from nbcontainers.networks import Networks, Shaping
 from nbcontainers.networks.model import HOST
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ShimConnection
@@ -294,6 +294,14 @@ class Engine:
         async with self.lifecycle.lock(container):
             self.lifecycle.anticipation.give_up(container)
             await self.networking.disconnect(container, self.networks.get(network))
+
+    async def shape(self, name: str, network: str, shaping: Shaping) -> None:
+        """Set how a container's packets go in a network; see ``Networking.shape``."""
+        container = self.container(name)
+        async with self.lifecycle.lock(container):
+            self.lifecycle.anticipation.give_up(container)
+            await self.networking.shape(container, network, shaping)
+            self.lifecycle.tell(container, "update")
 
     def resize(self, name: str, *, rows: int, columns: int) -> None:
         """Tell a container's terminal its size in characters.

@@ -26,6 +26,8 @@ Theory of operation of the states (``Status``), as a table; nothing else may cha
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from nbcontainers.networks.model import Shaping
+
 Status = Literal["created", "running", "paused", "restarting", "exited", "dead", "removing"]
 RestartName = Literal["no", "always", "unless-stopped", "on-failure"]
 
@@ -379,6 +381,7 @@ class Attachment:
     """A container's place in a network: what the user wants of it, and what is so while the container runs."""
 
     network_id: str
+    shaping: Shaping = field(default_factory=Shaping)
     config: EndpointConfig = field(default_factory=EndpointConfig)
     endpoint: NetworkEndpoint = field(default_factory=NetworkEndpoint)
 

@@ -9,19 +9,18 @@ same name is another one, as in Docker.
 import contextlib
 import ipaddress
 import os
-import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine import files, linking, publishing
+from nbcontainers.engine import files, linking, places, publishing, shaping
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, Link, NetworkEndpoint
 from nbcontainers.engine.naming import Naming
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.linux import namespaces
-from nbcontainers.networks import Endpoint, Network, Networks, Wish
+from nbcontainers.networks import Endpoint, Network, Networks, Shaping, Wish
 from nbcontainers.networks.model import BRIDGE, HOST, NONE, OPTION_HOST_BINDING
 
 Attachments = dict[str, Attachment]
@@ -201,6 +200,8 @@ class Networking:
         if container.links or container.host_config.network_mode.startswith("container:"):
             return False
         wishes = self._wishes(container)
+        if any(shaping.is_wanted(one) for one in container.networks.values()):
+            return False
         return not wishes or (self._is_simple(wishes) and bool(self._networks.prepared))
 
     def _is_simple(self, wishes: list[Wish]) -> bool:
@@ -240,6 +241,7 @@ class Networking:
         try:
             await self._naming.serve(container, namespace_fd)
             self._tell_linked(container)
+            await shaping.apply(self._networks, container, namespace_fd)
         except BaseException:
             os.close(namespace_fd)
             raise
@@ -279,9 +281,9 @@ class Networking:
 
     def _enter(self, container: Container, endpoints: list[Endpoint]) -> None:
         """Note where a container is now; in the networks without cables, too."""
-        given = {endpoint.network_id: _noted(endpoint) for endpoint in endpoints}
+        given = {endpoint.network_id: places.noted(endpoint) for endpoint in endpoints}
         container.networks = {
-            name: replace(one, endpoint=given.get(one.network_id) or _without_cable(one.network_id))
+            name: replace(one, endpoint=given.get(one.network_id) or places.without_cable(one.network_id))
             for name, one in container.networks.items()
         }
         self._naming.know(container)
@@ -292,7 +294,7 @@ class Networking:
         Raises:
             errors.Internal: A port is taken, or cannot be published: with Docker's words.
         """
-        target = self._networks.way_out(one for one in _endpoints(container) if one.host_interface)
+        target = self._networks.way_out(one for one in places.endpoints(container) if one.host_interface)
         default = self._networks.get(target.network_id).options.get(OPTION_HOST_BINDING, "") if target else ""
         wishes = publishing.wishes(container, default)
         if target and container.ports and all(port.address in _addresses(target) for port in container.ports):
@@ -328,17 +330,29 @@ class Networking:
         self._naming.forget(container)
 
     async def resume(self) -> None:
-        """Answer again those that ask for names and went on while there was no engine."""
+        """Answer again those that ask for names and went on while there was no engine, and slow down who is to be.
+
+        An engine that was killed may have saved how a container's packets are to go, and not have told the kernel.
+        """
         for container in list(self._containers.values()):
-            if container.state.pid and files.has_name_server(container):
-                with contextlib.suppress(OSError, errors.Error):  # it has ended meanwhile, which will be noticed
+            with contextlib.suppress(OSError, errors.Error):  # it has ended meanwhile, which will be noticed
+                if container.state.pid and files.has_name_server(container):
                     await self._serve(container)
+                if container.state.pid and any(shaping.is_wanted(one) for one in container.networks.values()):
+                    with self._inside(container) as namespace_fd:
+                        await shaping.apply(self._networks, container, namespace_fd)
 
     async def _serve(self, container: Container) -> None:
+        with self._inside(container) as namespace_fd:
+            await self._naming.serve(container, namespace_fd)
+
+    @contextlib.contextmanager
+    def _inside(self, container: Container) -> Iterator[int]:
+        """Yield a descriptor of a running container's network namespace, which is not the host's."""
         namespace_fd = self._namespace_of(container)
         try:
             _check_not_ours(namespace_fd)
-            await self._naming.serve(container, namespace_fd)
+            yield namespace_fd
         finally:
             os.close(namespace_fd)
 
@@ -371,15 +385,11 @@ class Networking:
         self._check(network, config)
         attachment = Attachment(network_id=network.id, config=config)
         if container.state.pid:
-            namespace_fd = self._namespace_of(container)
-            try:
-                _check_not_ours(namespace_fd)
+            with self._inside(container) as namespace_fd:
                 endpoint = await self._networks.connect(
-                    container.id, namespace_fd, _endpoints(container), _wish(network, config)
+                    container.id, namespace_fd, places.endpoints(container), _wish(network, config)
                 )
-            finally:
-                os.close(namespace_fd)
-            attachment = replace(attachment, endpoint=_noted(endpoint))
+            attachment = replace(attachment, endpoint=places.noted(endpoint))
         await self._change(container, {**container.networks, network.name: attachment})
         if container.state.pid:
             self._tell_of(network, "connect", container=container.id)
@@ -418,20 +428,44 @@ class Networking:
             raise errors.Forbidden(f"container {container.id} is not connected to network {network.name}")
         remaining = {name: one for name, one in container.networks.items() if name != network.name}
         if container.state.pid and attachment.endpoint.interface:
-            namespace_fd = self._namespace_of(container)
-            try:
-                _check_not_ours(namespace_fd)
+            with self._inside(container) as namespace_fd:
                 await self._networks.disconnect(
                     container.id,
                     namespace_fd,
-                    _endpoint(attachment.endpoint),
-                    [_endpoint(one.endpoint) for one in remaining.values() if one.endpoint.interface],
+                    places.endpoint(attachment.endpoint),
+                    [places.endpoint(one.endpoint) for one in remaining.values() if one.endpoint.interface],
                 )
-            finally:
-                os.close(namespace_fd)
         await self._change(container, remaining)
         if attachment.endpoint.endpoint_id:
             self._tell_of(network, "disconnect", container=container.id)
+
+    async def shape(self, container: Container, name: str, wanted: Shaping) -> None:
+        """Set how a container's packets go in a network, at once when it runs; the caller holds its lock.
+
+        Args:
+            container: The container.
+            name: A network that it is in; empty for the only one.
+            wanted: How.
+
+        Raises:
+            errors.InvalidArgument: It is in several networks and none is named, or in none.
+            errors.Error: Its packets cannot be slowed down so.
+        """
+        network = shaping.choose(container, name and self._networks.get(name).name)
+        await self._networks.check_shaping(self._networks.get(container.networks[network].network_id), wanted)
+        before = container.networks
+        container.networks = {**before, network: replace(before[network], shaping=wanted)}
+        try:
+            # Saved first, so that an engine that is killed in between is followed by one that finishes it.
+            self._state.save(container)
+            if container.state.pid:
+                with self._inside(container) as namespace_fd:
+                    endpoint = places.endpoint(container.networks[network].endpoint)
+                    await self._networks.shape(namespace_fd, endpoint, wanted)
+        except BaseException:
+            container.networks = before
+            self._state.save(container)
+            raise
 
     async def _change(self, container: Container, networks: Attachments) -> None:
         """Give a container other networks: its files and its published ports follow, and it is saved."""
@@ -461,11 +495,6 @@ def _check_not_ours(namespace_fd: int) -> None:
         raise errors.Conflict("the container has ended")
 
 
-def _without_cable(network_id: str) -> NetworkEndpoint:
-    """Return a place in ``host`` or ``none``."""
-    return NetworkEndpoint(network_id=network_id, endpoint_id=secrets.token_hex(32))
-
-
 def _wish(network: Network, config: EndpointConfig) -> Wish:
     return Wish(
         network_id=network.id,
@@ -476,45 +505,5 @@ def _wish(network: Network, config: EndpointConfig) -> Wish:
     )
 
 
-def _noted(endpoint: Endpoint) -> NetworkEndpoint:
-    """Return what of an endpoint outlives the engine."""
-    return NetworkEndpoint(
-        network_id=endpoint.network_id,
-        endpoint_id=endpoint.endpoint_id,
-        interface=endpoint.interface,
-        address=endpoint.address,
-        prefix_length=endpoint.prefix_length,
-        gateway=endpoint.gateway,
-        mac_address=endpoint.mac_address,
-        host_interface=endpoint.host_interface,
-        ipv6_address=endpoint.ipv6_address,
-        ipv6_prefix_length=endpoint.ipv6_prefix_length,
-        ipv6_gateway=endpoint.ipv6_gateway,
-    )
-
-
-def _endpoint(noted: NetworkEndpoint) -> Endpoint:
-    """Return an endpoint again."""
-    return Endpoint(
-        network_id=noted.network_id,
-        endpoint_id=noted.endpoint_id,
-        namespace_fd=-1,
-        interface=noted.interface,
-        address=noted.address,
-        prefix_length=noted.prefix_length,
-        gateway=noted.gateway,
-        mac_address=noted.mac_address,
-        host_interface=noted.host_interface,
-        ipv6_address=noted.ipv6_address,
-        ipv6_prefix_length=noted.ipv6_prefix_length,
-        ipv6_gateway=noted.ipv6_gateway,
-    )
-
-
 def _addresses(endpoint: Endpoint) -> tuple[str, str]:
     return endpoint.address, endpoint.ipv6_address
-
-
-def _endpoints(container: Container) -> list[Endpoint]:
-    """Return the places of a running container that have a cable."""
-    return [_endpoint(one.endpoint) for one in container.networks.values() if one.endpoint.interface]

@@ -284,6 +284,23 @@ class Netlink:
             if error.errno != errno.ESRCH:
                 raise
 
+    def queueing(self, verb: str, kind: str | None, index: int, **options: object) -> None:
+        """Change what orders the packets that leave by an interface: a *queueing discipline*; see ``traffic``.
+
+        Args:
+            verb: ``add`` or ``del``.
+            kind: The discipline's name; None for whichever is there.
+            index: The interface's number.
+            options: The discipline's own, and ``handle`` and ``parent``, as tc(8) calls them.
+
+        Raises:
+            SyscallError: ENOENT when the kernel has no such discipline, or there is none to be removed; EEXIST when
+                another one is there.
+
+        Source: tc(8), rtnetlink(7) § RTM_NEWQDISC.
+        """
+        self._call(f"{verb} queueing discipline", kind or "", self._socket.tc, verb, kind, index, **options)
+
     def addresses(self, index: int, family: int = socket.AF_INET) -> list[tuple[str, int]]:
         """Return an interface's addresses of one family with the lengths of their prefixes.
 

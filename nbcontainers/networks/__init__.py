@@ -15,9 +15,9 @@ Example:
     >>> endpoint = await networks.attach("my-container")
 """
 
-from nbcontainers.networks.model import Endpoint, Lease, Network, Subnet, Wish
+from nbcontainers.networks.model import Endpoint, Lease, Network, Shaping, Subnet, Wish
 from nbcontainers.networks.network import Networks
 from nbcontainers.networks.ports import PortWish
 from nbcontainers.networks.rules import Forwarding
 
-__all__ = ["Endpoint", "Forwarding", "Lease", "Network", "Networks", "PortWish", "Subnet", "Wish"]
+__all__ = ["Endpoint", "Forwarding", "Lease", "Network", "Networks", "PortWish", "Shaping", "Subnet", "Wish"]

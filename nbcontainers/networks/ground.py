@@ -9,12 +9,13 @@ left behind.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from nbcontainers.errors import Unavailable
-from nbcontainers.linux import namespaces, nftables
+from nbcontainers.errors import SyscallError, Unavailable
+from nbcontainers.linux import namespaces, nftables, traffic
 from nbcontainers.linux.netlink import LOOPBACK_INDEX, Netlink
 from nbcontainers.networks import ownership
 from nbcontainers.networks.model import Endpoint
@@ -142,6 +143,19 @@ class Ground:
             os.close(namespace_fd)
             raise
         return netlink, namespace_fd
+
+    @functools.cached_property
+    def why_no_delay(self) -> str:
+        """Why this kernel can neither delay packets nor lose them; empty where it can. Found out once, by trying."""
+        netlink, namespace_fd = self.new_namespace()
+        with netlink:
+            try:
+                traffic.check_delay(netlink)
+            except SyscallError:
+                return "this kernel has no netem"
+            finally:
+                os.close(namespace_fd)
+        return ""
 
     def close(self, *, purge: bool) -> None:
         """Let go; ``purge`` removes the rules. What is not open, or no longer, is no error."""

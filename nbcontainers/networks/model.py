@@ -136,6 +136,26 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping:
+    """How packets of a container go in a network, both ways; 0: as fast, as soon and as surely as they can.
+
+    Args:
+        rate_bits_per_second: How fast, at most, each way.
+        delay_usec: How much later each packet arrives, each way.
+        loss_percent: How many of a hundred packets are lost, each way.
+    """
+
+    rate_bits_per_second: int = 0
+    delay_usec: int = 0
+    loss_percent: float = 0.0
+
+    @property
+    def takes_netem(self) -> bool:
+        """Say whether it is more than a rate, which not every kernel can do."""
+        return bool(self.delay_usec or self.loss_percent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """Addresses that a container has in a network; ``network_id`` empty: in the default bridge."""
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from nbcontainers import errors
-from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Wish
+from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Shaping, Wish
 from nbcontainers.networks.names import Names, Seat
 from nbcontainers.networks.nameserver import NameServer, Sockets
 from nbcontainers.networks.ports import Ports, PortWish
@@ -287,6 +287,24 @@ class Networks:
         await self._work(lambda: self._switchboard.disconnect(namespace_fd, endpoint, remaining))
         leases = self._leases.get(container_id, [])
         leases[:] = [lease for lease in leases if lease.network_id != endpoint.network_id]
+
+    async def check_shaping(self, network: Network, shaping: Shaping) -> None:
+        """Refuse to slow down packets in a way that cannot be; see ``Switchboard.check_shaping``."""
+        await self._work(lambda: self._switchboard.check_shaping(network.id, shaping))
+
+    async def shape(self, namespace_fd: int, endpoint: Endpoint, shaping: Shaping) -> None:
+        """Set how a container's packets go in a network.
+
+        Args:
+            namespace_fd: Its network namespace.
+            endpoint: Its place in that network.
+            shaping: How.
+
+        Raises:
+            SyscallError: The kernel refuses; then they go as they can.
+            errors.Error: They cannot be slowed down here.
+        """
+        await self._work(lambda: self._switchboard.shape(namespace_fd, endpoint, shaping))
 
     def way_out(self, endpoints: Iterable[Endpoint]) -> Endpoint | None:
         """Return the endpoint that a container's default route leads through, and its published ports lead to."""

@@ -9,18 +9,18 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from nbcontainers import errors
 from nbcontainers.errors import SyscallError
-from nbcontainers.linux import conntrack
+from nbcontainers.linux import conntrack, traffic
 from nbcontainers.linux.netlink import Netlink
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks import ownership
 from nbcontainers.networks.bridge import Bridge, bridge_name
 from nbcontainers.networks.ground import Ground, add_default_routes, delete_default_routes
 from nbcontainers.networks.macvlan import Macvlan
-from nbcontainers.networks.model import OPTION_PARENT, Endpoint, Network, Subnet, Wish
+from nbcontainers.networks.model import OPTION_PARENT, Endpoint, Network, Shaping, Subnet, Wish
 from nbcontainers.networks.nameserver import Sockets, open_sockets
 from nbcontainers.networks.rules import Forwarding
 
@@ -215,6 +215,47 @@ class Switchboard:
         if after is not None and after != before:  # the routes of the one that is gone went with it
             with self.ground.inside(namespace_fd) as inside:
                 add_default_routes(inside, after)
+
+    def check_shaping(self, network_id: str, shaping: Shaping) -> None:
+        """Refuse to slow down packets in a way that cannot be.
+
+        Raises:
+            errors.Unavailable: The kernel cannot delay packets, nor lose them.
+            errors.Unsupported: The network has no cables.
+        """
+        network = self.driver(network_id).network
+        if network.driver != "bridge":
+            raise errors.Unsupported(
+                f"the network '{network.name}' has no cables that could be slowed down at both ends: its driver is "
+                f"{network.driver}, use one of the driver bridge"
+            )
+        if shaping.takes_netem and self.ground.why_no_delay:
+            raise errors.Unavailable(
+                "delay and loss of packets", self.ground.why_no_delay, "modprobe sch_netem, or give a rate alone"
+            )
+
+    def shape(self, namespace_fd: int, endpoint: Endpoint, shaping: Shaping) -> None:
+        """Set how packets go over a cable: at its near end those to the container, at its far end those from it.
+
+        Raises:
+            SyscallError: The kernel refuses; then they go as they can.
+            errors.Conflict: The container has done away with its interface.
+            errors.Error: It cannot be; see ``check_shaping``.
+        """
+        self.check_shaping(endpoint.network_id, shaping)
+        mtu = self.driver(endpoint.network_id).network.mtu or traffic.ETHERNET_MTU
+        netlink = self.ground.netlink
+        near = netlink.link_index(endpoint.host_interface)
+        with self.ground.inside(namespace_fd) as inside:
+            far = inside.link_index(endpoint.interface)
+            if not near or not far:
+                raise errors.Conflict(f"the container has no interface '{endpoint.interface}' any more")
+            traffic.shape(netlink, near, mtu=mtu, **asdict(shaping))
+            try:
+                traffic.shape(inside, far, mtu=mtu, **asdict(shaping))
+            except BaseException:
+                traffic.clear(netlink, near)
+                raise
 
     def open_name_server(self, namespace_fd: int) -> Sockets:
         """Open the sockets of a name server in a container's namespace.

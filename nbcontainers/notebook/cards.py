@@ -5,7 +5,7 @@ from typing import Any
 
 from docker import DockerClient
 
-from nbcontainers.client.tables import human_bytes
+from nbcontainers.client.units import human_bytes
 
 _STYLE = "border:1px solid #ccc;border-radius:8px;padding:10px 14px;display:inline-block;min-width:24em;max-width:60em"
 

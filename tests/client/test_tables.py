@@ -5,7 +5,8 @@ import pytest
 
 from nbcontainers.cli import invoke
 from nbcontainers.client import history, plots, tables
-from nbcontainers.client.tables import Table, human_bytes
+from nbcontainers.client.tables import Table
+from nbcontainers.client.units import human_bytes
 from tests.conftest import RecordingFace
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
