@@ -145,10 +145,17 @@ class Builder:
                 steps |= self.cache.steps_of(self.images.get(name).id)
         return frozenset(steps)
 
+    def sweep(self) -> None:
+        """Remove layers that belong to no image, and are not what a build may begin with either."""
+        self.images.sweep(kept=self.cache.layers())
+
     def prune(self) -> int:
         """Forget what was made before, and remove the directories of cache mounts; returns the bytes freed."""
+        snapshots = self.images.snapshots
+        sizes = {name: snapshots.usage_bytes(name) for name in self.cache.layers() if snapshots.has(name)}
         self.cache.clear()
-        return self.caches.prune()
+        self.images.sweep()
+        return self.caches.prune() + sum(size for name, size in sizes.items() if not snapshots.has(name))
 
 
 class _Execution:

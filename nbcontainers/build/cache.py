@@ -2,7 +2,8 @@
 
 A key is the digest of the key before it, the instruction with its variables replaced, and the contents of the files
 it copies; times play no part. What is found is a layer (or none) and the digest of its archive. The table is kept in
-memory and appended to a file, one line per entry; a line that a crash cut short is left out.
+memory and appended to a file, one line per entry; a line that a crash cut short is left out. When an engine starts, the
+file is written anew if more than half of it is of no use any more.
 """
 
 import hashlib
@@ -10,6 +11,10 @@ import os
 from pathlib import Path
 
 import msgspec
+
+from nbcontainers.linux import files
+
+_FEW_LINES = 1000
 
 
 class Made(msgspec.Struct, omit_defaults=True):
@@ -28,6 +33,10 @@ class _Line(msgspec.Struct):
     made: Made
 
 
+def _line(step_key: str, made: Made) -> bytes:
+    return msgspec.json.encode(_Line(step_key, made)) + b"\n"
+
+
 def key(before: str, *parts: str) -> str:
     """Return the key of a step that follows ``before``."""
     return hashlib.sha256("\0".join((before, *parts)).encode("utf-8", "surrogateescape")).hexdigest()
@@ -44,21 +53,29 @@ class Cache:
         self._path = path
         self._table: dict[str, Made] = {}
         self._steps: dict[str, set[str]] = {}
+        files.forget_replacing(str(path))
         try:
-            lines = path.read_bytes().splitlines()
+            data = path.read_bytes()
         except FileNotFoundError:
             return
+        lines = data.splitlines()
         for line in lines:
             try:
                 entry = msgspec.json.decode(line, type=_Line)
             except msgspec.DecodeError:
                 continue
             self._keep(entry.key, entry.made)
+        if not data.endswith(b"\n") or len(lines) > 2 * len(self._table) + _FEW_LINES:
+            files.replace(str(path), b"".join(_line(*entry) for entry in self._table.items()))
 
     def _keep(self, step_key: str, made: Made) -> None:
         self._table[step_key] = made
         if made.steps:
             self._steps[made.snapshot] = set(made.steps)
+
+    def layers(self) -> set[str]:
+        """Return the layers that steps have made, there or not."""
+        return {made.snapshot for made in self._table.values() if made.snapshot and not made.steps}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -79,6 +96,6 @@ class Cache:
         self._keep(step_key, made)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, msgspec.json.encode(_Line(step_key, made)) + b"\n")
+            os.write(fd, _line(step_key, made))
         finally:
             os.close(fd)

@@ -108,6 +108,7 @@ class Engine:
             self.root / "build", self.launcher, self.networks, self.cleanup, self.specification.cgroup_parent
         )
         self.builder = Builder(self.images, runner, self.root / "build", self.cleanup.discard)
+        await asyncio.to_thread(self.builder.sweep)
         by_id: dict[str, Container] = {}
         self.networking = Networking(
             networks=self.networks,

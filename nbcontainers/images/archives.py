@@ -150,6 +150,7 @@ class _Loading:
         self._links: dict[str, str] = {}
         self._names: set[str] = set()
         self._protected: list[str] = []
+        self._placed: set[str] = set()
 
     def __enter__(self) -> "_Loading":
         return self
@@ -159,8 +160,8 @@ class _Loading:
             self._snapshots.remove(layer.key)
         for name in self._protected:
             self._images.unprotect(name)
-        if self._protected:
-            self._images.sweep()  # what was placed for an image that did not come about
+        if self._placed:
+            self._images.sweep(only=self._placed)  # those that were placed for an image that did not come about
 
     def read(self, stream: Readable) -> None:
         """Take the whole archive in."""
@@ -360,6 +361,7 @@ class _Loading:
             self._snapshots.remove(key)
             raise
         layer.committed = name
+        self._placed.add(name)
         return name
 
     def _copied(self, name: str) -> str:

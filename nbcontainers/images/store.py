@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +111,7 @@ class Images:
         self._blobs = root / "blobs" / "sha256"
         self._blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index_path = root / "index.json"
+        files.forget_replacing(str(self._index_path))
         self.snapshots = Snapshots(root / "snapshots", hidden, discard)
         self._lock = threading.RLock()
         self._index = self._read_index()
@@ -373,12 +374,14 @@ class Images:
             references = {key: target for key, target in self._index.references.items() if key not in going}
             images = dict(self._index.images)
             deleted = []
+            layers = set()
             if set(going) == set(tags) and not hard:
                 deleted = _delete(image_id, images, references, in_use, prune=prune)
-            self._write(images, references)
             for gone in deleted:
+                layers.update(self._chain(self._index.images[gone].snapshot))
                 self._configs.pop(gone, None)
-        self.sweep()
+            self._write(images, references)
+        self.sweep(only=layers)
         return [*(("Untagged", one) for one in going), *(("Deleted", one) for one in deleted)]
 
     def _hard_conflict(self, image_id: str, running: Names) -> str:
@@ -407,17 +410,22 @@ class Images:
             if not self._protected[snapshot]:
                 del self._protected[snapshot]
 
-    def sweep(self) -> None:
-        """Remove layers and blobs that no image has."""
+    def sweep(self, *, kept: Collection[str] = (), only: Collection[str] | None = None) -> None:
+        """Remove layers and blobs that no image has.
+
+        Args:
+            kept: Layers that stay all the same: what a build has made, and another one may begin with.
+            only: Of layers, none but these.
+        """
         with self._lock:
             used: set[str] = set()
             tops = {entry.snapshot for entry in self._index.images.values()}
-            for top in tops | self.snapshots.parents_in_use() | set(self._protected):
-                if top and self.snapshots.has(top):
-                    used.update(self.snapshots.chain(top))
-            unused = [name for name in self.snapshots.committed() if name not in used]
+            for top in tops | self.snapshots.parents_in_use() | set(self._protected) | set(kept):
+                used.update(self._chain(top))
+            among = self.snapshots.committed() if only is None else only
+            unused = [name for name in among if name not in used and self.snapshots.has(name)]
             # A layer goes before the one it stands on.
-            for name in sorted(unused, key=lambda layer: -len(self.snapshots.chain(layer))):
+            for name in sorted(unused, key=lambda layer: -len(self._chain(layer))):
                 with contextlib.suppress(errors.Conflict):  # a container has been made on it since
                     self.snapshots.remove_layer(name)
             known = {image_id.removeprefix("sha256:") for image_id in self._index.images}
@@ -426,6 +434,12 @@ class Images:
                     os.unlink(entry.path)
         # Not under the lock, which the engine's loop takes as well: it may be many files.
         self.snapshots.empty_trash()
+
+    def _chain(self, top: str | None) -> Names:
+        """Return a layer and those below it; nothing when one of them is lost."""
+        with contextlib.suppress(errors.NotFound):
+            return self.snapshots.chain(top)
+        return []
 
     def history(self, name: str) -> Rows:
         """Return how an image came about, the newest step first.

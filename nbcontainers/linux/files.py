@@ -32,8 +32,7 @@ def replace(path: str, data: bytes) -> None:
 
     Source: rename(2), fsync(2).
     """
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.tmp")
+    temporary = _temporary(path)
     try:
         # Unbuffered writes may be short when a disk becomes full, and say so only when they are repeated.
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
@@ -45,6 +44,20 @@ def replace(path: str, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def forget_replacing(path: str) -> None:
+    """Remove what a ``replace`` of this file has left that was killed.
+
+    Source: unlink(2).
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_temporary(path))
+
+
+def _temporary(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name}.tmp")
 
 
 def copy_tree(source_fd: int, target_fd: int, *, leave_out: Container[str] = (), keep: Container[str] = ()) -> None:

@@ -477,3 +477,21 @@ def test_an_interrupted_build_leaves_nothing_but_finished_steps(
     assert list((engine.root / "build" / "scratch").iterdir()) == []
     told = _build(engine.client, "FROM busybox\nRUN echo done > /d\nRUN true\n")
     assert told.count("Using cache") == 1
+
+
+def test_finished_steps_of_a_failed_build_stay_until_they_are_pruned(
+    client: docker.DockerClient, engine: EngineProcess
+) -> None:
+    dockerfile = "FROM busybox\nRUN head -c 5000 /dev/zero > /z\nRUN {}\n"
+    with pytest.raises(BuildError):
+        _build(client, dockerfile.format("false"))
+    client.api.import_image_from_data(_tar({"f": b"1"}).read(), repository="other", tag="1")
+    client.images.remove("other:1")
+    assert engine.stop() == 0
+    assert engine.start() == "ready"
+    assert _build(engine.client, dockerfile.format("true")).count("Using cache") == 1
+    engine.client.images.remove("built")
+    with pytest.raises(BuildError):
+        _build(engine.client, dockerfile.format("false"))
+    assert engine.client.api.prune_builds()["SpaceReclaimed"] >= 5000
+    assert "Using cache" not in _build(engine.client, dockerfile.format("true"))
