@@ -14,6 +14,7 @@
     ├── Conflict                 409  something else holds the name or is in the way
     ├── NotModified              304  nothing to do: it is so already
     ├── Unsupported              501  this engine does not do that
+    ├── RegistryError            500  a registry cannot be reached, or answers with nonsense: try again later
     ├── NoSpace                  500  free some space on the engine's disk
     ├── Unavailable              503  this machine cannot do that: ``feature``, ``reason``, ``remedy``
     └── Internal                 500  a fault of ours
@@ -123,6 +124,10 @@ class NotModified(Error):
 
 class Unsupported(Error):
     """This engine does not do what was asked for."""
+
+
+class RegistryError(Error):
+    """A registry cannot be reached, has failed, or has given what it should not have."""
 
 
 class Unavailable(Error):

@@ -86,6 +86,10 @@ def _image_tools() -> str:
     return f"needs other tools for images: apt install {' '.join(missing)}" if missing else ""
 
 
+def _registry() -> str:
+    return "" if shutil.which("docker-registry") else "needs a registry: apt install docker-registry"
+
+
 class Need(NamedTuple):
     """Something that a machine may lack: what it is, and a function that says what is missing, empty for nothing."""
 
@@ -103,6 +107,7 @@ NEEDS = {
     "browser": Need("needs Chromium", _browser),
     "labextension": Need("needs JupyterLab's extension to be built", _labextension),
     "image_tools": Need("needs skopeo and umoci", _image_tools),
+    "registry": Need("needs the real docker-registry", _registry),
     "peer": Need("needs a real peer (dockerd, the docker CLI, ...)", _peer),
 }
 

@@ -16,6 +16,7 @@ STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.Conflict, 409),
     (errors.NotModified, 304),
     (errors.Unsupported, 501),
+    (errors.RegistryError, 500),
     (errors.NoSpace, 500),
     (errors.Unavailable, 503),
     (errors.Internal, 500),

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = options.run or default_run()
     host = options.host or f"unix://{default_socket(run)}"
     try:
-        asyncio.run(_serve(Path(options.root or default_root()), Path(run), host, options.ready_fd))
+        asyncio.run(_serve(options, Path(options.root or default_root()), Path(run), host))
     except (errors.Error, OSError) as error:
         _tell(options.ready_fd, str(error))
         print(f"nbcontainers serve: {error}", file=sys.stderr)
@@ -46,6 +46,23 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--run", metavar="DIR", help=f"directory of this boot's sockets ({default_run()})")
     serve.add_argument("--host", metavar="unix://PATH", help="where to listen (engine.sock in the run directory)")
     serve.add_argument("--ready-fd", type=int, metavar="N", help="descriptor that gets one line: ready, or an error")
+    serve.add_argument(
+        "--config-file", type=Path, metavar="FILE", help="settings as JSON (/etc/nbcontainers/engine.json)"
+    )
+    serve.add_argument(
+        "--insecure-registry",
+        action="append",
+        default=[],
+        metavar="HOST|NETWORK",
+        help="registry that may speak plain HTTP, and whose certificate need not be good",
+    )
+    serve.add_argument(
+        "--registry-mirror",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="where Docker Hub's images are looked for first",
+    )
     return parser
 
 
@@ -71,22 +88,24 @@ def _notify(state: str) -> None:
         manager.send(state.encode())
 
 
-async def _serve(root: Path, run: Path, host: str, ready_fd: int | None) -> None:
+async def _serve(options: argparse.Namespace, root: Path, run: Path, host: str) -> None:
     # Imported here, so that --help and a wrong option cost nothing.
     from nbcontainers.api.routes import routes
     from nbcontainers.api.routing import Router
     from nbcontainers.api.server import ApiServer, listen, socket_path
     from nbcontainers.engine.engine import Engine
+    from nbcontainers.images.registry.settings import load
 
     path = socket_path(host)
+    settings = load(options.config_file, options.insecure_registry, options.registry_mirror)
     ended = _end_on_signals()
-    engine = Engine(root, run)
+    engine = Engine(root, run, settings)
     await engine.start()
     try:
         server = ApiServer(Router(engine, routes()), listen(path))
         await server.start()
         gc.freeze()  # what was imported stays; the collector need not look at it again
-        _tell(ready_fd, "ready")
+        _tell(options.ready_fd, "ready")
         _notify("READY=1")
         try:
             await ended.wait()

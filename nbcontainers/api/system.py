@@ -15,6 +15,8 @@ from nbcontainers.api.calls import Call
 from nbcontainers.api.creation import RUNTIMES
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.doctor import swap_limit
+from nbcontainers.images.registry import Settings
+from nbcontainers.images.registry.hosts import DOCKER_HUB
 from nbcontainers.linux import cgroups
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
@@ -91,6 +93,7 @@ async def info(call: Call) -> web.Response:
             "NGoroutines": len(asyncio.all_tasks()),
             "Warnings": _warnings(call) or None,
             **_machine(),
+            "RegistryConfig": _registries(call.engine.registries.settings),
         }
     )
 
@@ -124,8 +127,7 @@ def _machine() -> dict[str, object]:
         "Architecture": machine.machine,
         "NCPU": os.cpu_count() or 1,
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "IndexServerAddress": "",
-        "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": []},
+        "IndexServerAddress": "https://index.docker.io/v1/",
         "Name": machine.nodename,
         "Labels": [],
         "ExperimentalBuild": False,
@@ -145,6 +147,22 @@ def _machine() -> dict[str, object]:
         "LiveRestoreEnabled": True,
         "InitBinary": "",
         "SecurityOptions": ["name=seccomp,profile=builtin"],
+    }
+
+
+def _registries(settings: Settings) -> dict[str, object]:
+    """Say which registries are trusted how; Docker Hub is always among them, and its mirrors count as all mirrors."""
+    mirrors = [f"{mirror}/" for mirror in settings.mirrors]
+    hub = {"Name": DOCKER_HUB, "Mirrors": mirrors, "Secure": True, "Official": True}
+    insecure = {
+        name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False} for name in settings.insecure_hosts
+    }
+    return {
+        "AllowNondistributableArtifactsCIDRs": None,
+        "AllowNondistributableArtifactsHostnames": None,
+        "InsecureRegistryCIDRs": list(settings.insecure_networks),
+        "IndexConfigs": {DOCKER_HUB: hub, **insecure},
+        "Mirrors": mirrors or None,
     }
 
 

@@ -30,6 +30,7 @@ from nbcontainers.engine.state import State
 from nbcontainers.engine.usage import DiskUsage
 from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.images.references import check_new
+from nbcontainers.images.registry import Registries, Settings
 from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks, Shaping
 from nbcontainers.networks.model import HOST
@@ -47,13 +48,15 @@ class Engine:
     Args:
         root: Directory of what lasts: images, containers, volumes, the database. Made when missing.
         run: Directory of this boot's sockets. Made when missing.
+        registry_settings: How registries are reached.
     """
 
-    def __init__(self, root: Path, run: Path) -> None:
+    def __init__(self, root: Path, run: Path, registry_settings: Settings | None = None) -> None:
         self.root = root.resolve()
         self.run = run.resolve()
         self.identity = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
         self.events = Events()
+        self.registries = Registries(registry_settings or Settings())
         self._secrets: dict[str, dict[str, bytes]] = {}
 
     async def start(self) -> None:
@@ -74,6 +77,7 @@ class Engine:
         self._state = State(self.root)
         async with contextlib.AsyncExitStack() as undo:
             undo.callback(self._state.close)
+            undo.push_async_callback(self.registries.close)
             await self._open_rooms(undo)
             undo.pop_all()
 
@@ -146,6 +150,7 @@ class Engine:
         await self.execs.close()
         await self.lifecycle.close()
         self.metrics.close()
+        await self.registries.close()
         await self.launcher.close()
         await self.networks.close(purge=idle)
         await asyncio.to_thread(self.cleanup.close)

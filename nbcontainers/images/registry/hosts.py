@@ -1,0 +1,133 @@
+"""Which addresses a registry has: Docker Hub's own, mirrors, plain HTTP where that is allowed, certificates.
+
+Source: docker-docs, engine/security/certificates.md; dockerd(8) § Insecure registries; moby registry/config.go.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from yarl import URL
+
+from nbcontainers import errors
+from nbcontainers.images.registry.settings import Settings
+
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_URL = URL("https://registry-1.docker.io")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One address of a registry.
+
+    Args:
+        url: With nothing but scheme, host and port.
+        context: For TLS; None for plain HTTP.
+        insecure: Whether plain HTTP is allowed where it leads to.
+        mirror: Whether it is another's: the user's credentials are not for it.
+    """
+
+    url: URL
+    context: ssl.SSLContext | None = None
+    insecure: bool = False
+    mirror: bool = False
+
+
+Answers = Callable[[Endpoint], Awaitable[bool]]
+
+
+class Hosts:
+    """Finds addresses; what takes long to make is kept.
+
+    Args:
+        settings: What the administrator says.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kept: dict[str, Endpoint] = {}
+        self._networks = [ipaddress.ip_network(entry, strict=False) for entry in settings.insecure_networks]
+
+    async def endpoints(self, registry: str, answers: Answers, *, mirrors: bool) -> list[Endpoint]:
+        """Return a registry's addresses in the order in which they are to be tried.
+
+        Args:
+            registry: Its name, as in references.
+            answers: Says whether something answers at an address.
+            mirrors: Whether others may answer in its place.
+
+        Raises:
+            errors.RegistryError: A certificate cannot be read.
+        """
+        if registry != DOCKER_HUB:
+            return [await self._insecure(registry, answers) or await self._secure(registry, URL(f"https://{registry}"))]
+        found = [await self._mirror(URL(mirror), answers) for mirror in self._settings.mirrors] if mirrors else []
+        return [*found, await self._secure(DOCKER_HUB, DOCKER_HUB_URL)]
+
+    async def _insecure(self, registry: str, answers: Answers) -> Endpoint | None:
+        """Return a registry that need not prove who it is, None for one that must."""
+        if not await self.is_insecure(registry):
+            return None
+        context = self._context(registry, insecure=True)
+        secure = Endpoint(url=URL(f"https://{registry}"), context=context, insecure=True)
+        # Asked anew every time: the registry at localhost:5000 may be another one than before.
+        return secure if await answers(secure) else Endpoint(url=URL(f"http://{registry}"), insecure=True)
+
+    async def _secure(self, registry: str, url: URL) -> Endpoint:
+        if registry not in self._kept:
+            context = await asyncio.to_thread(self._context, registry, insecure=False)  # reads some hundred authorities
+            self._kept[registry] = Endpoint(url=url, context=context)
+        return self._kept[registry]
+
+    async def _mirror(self, url: URL, answers: Answers) -> Endpoint:
+        if url.scheme == "http":
+            return Endpoint(url=url, insecure=True, mirror=True)
+        name = url.host_port_subcomponent or ""
+        found = await self._insecure(name, answers) or await self._secure(name, url)
+        return replace(found, mirror=True)
+
+    async def is_insecure(self, registry: str) -> bool:
+        """Say whether a registry's certificate need not be good, by its name or by its address."""
+        if registry in self._settings.insecure_hosts:
+            return True
+        host = URL(f"https://{registry}").host or ""
+        with contextlib.suppress(ValueError):
+            return any(ipaddress.ip_address(host) in network for network in self._networks)
+        with contextlib.suppress(OSError, UnicodeError):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
+            return any(ipaddress.ip_address(text) in network for text in addresses for network in self._networks)
+        return False
+
+    def _context(self, registry: str, *, insecure: bool) -> ssl.SSLContext:
+        """Return what TLS with a registry needs: further authorities, and a certificate of our own.
+
+        Raises:
+            errors.RegistryError: A file is not what its name says.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if insecure else ssl.create_default_context()
+        if insecure:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        for directory in self._settings.certificates:
+            for file in sorted((directory / registry).glob("*")):
+                try:
+                    _load(context, file)
+                except (OSError, ssl.SSLError) as error:
+                    raise errors.RegistryError(f"cannot use the certificate '{file}': {error}") from error
+        return context
+
+
+def _load(context: ssl.SSLContext, file: Path) -> None:
+    """Take in one file: ``*.crt`` is an authority, ``*.cert`` our certificate, with the key ``*.key``."""
+    if file.suffix == ".crt":
+        context.load_verify_locations(file)
+    elif file.suffix == ".cert":
+        key = file.with_suffix(".key")
+        if not key.exists():
+            raise FileNotFoundError(f"missing key '{key}'")
+        context.load_cert_chain(file, key)

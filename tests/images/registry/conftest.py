@@ -1,0 +1,50 @@
+"""Registries that run for one test module, and the client's door to them."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from nbcontainers.images.registry import Patience, Registries, Settings
+from tests.images.registry.servers import FaultyProxy, RegistryServer, TokenServer, running_registry
+
+
+@pytest.fixture(scope="module")
+def registry(need: Callable[..., None]) -> Iterator[RegistryServer]:
+    need("registry")
+    with running_registry() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def private_registry(need: Callable[..., None]) -> Iterator[RegistryServer]:
+    """One that wants a password."""
+    need("registry")
+    with running_registry(htpasswd=True) as server:
+        yield server
+
+
+@pytest.fixture
+def tokens() -> Iterator[TokenServer]:
+    with TokenServer() as server:
+        yield server
+
+
+@pytest.fixture
+def token_registry(need: Callable[..., None], tokens: TokenServer) -> Iterator[RegistryServer]:
+    """One that wants a token."""
+    need("registry")
+    with running_registry(tokens=tokens) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
+    with FaultyProxy(registry.address) as server:
+        yield server
+
+
+@pytest.fixture
+async def registries() -> AsyncIterator[Registries]:
+    door = Registries(Settings(), Patience(first_seconds=0.01))
+    yield door
+    await door.close()
