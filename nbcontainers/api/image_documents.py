@@ -15,6 +15,7 @@ from nbcontainers.api import times
 from nbcontainers.api.calls import Call
 from nbcontainers.api.filters import labels_match
 from nbcontainers.images import HOST_SNAPSHOT, ContainerDefaults, Image, Snapshots
+from nbcontainers.images.references import repository
 
 FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
 _WITH_VIRTUAL_SIZE = (1, 43)
@@ -37,15 +38,17 @@ def selected(call: Call) -> list[Image]:
     since = [images.get(name).created_ns for name in asked.get("since", ())]
     found = []
     for image in images.list(everything=call.flag("all") and dangling is None):
-        if dangling is not None and bool(image.repo_tags) == dangling:
+        if (dangling and image.repo_tags) or (dangling is False and not _names(image)):
             continue
         if any(image.created_ns >= time for time in before) or any(image.created_ns <= time for time in since):
             continue
         if not labels_match(image.config.config.labels, asked.get("label", [])):
             continue
         if patterns:
-            image = replace(image, repo_tags=[tag for tag in image.repo_tags if _fits(tag, patterns)])  # noqa: PLW2901
-            if not image.repo_tags:
+            tags = [tag for tag in image.repo_tags if _fits(tag, patterns)]
+            digests = [digest for digest in image.repo_digests if _fits(digest, patterns)]
+            image = replace(image, repo_tags=tags, repo_digests=digests)  # noqa: PLW2901
+            if not _names(image):
                 continue
         found.append(image)
     return sorted(found, key=lambda image: image.created_ns, reverse=True)
@@ -59,9 +62,13 @@ def _flag(values: list[str]) -> bool | None:
     return values[0].lower() in _TRUE
 
 
-def _fits(tag: str, patterns: list[re.Pattern[str]]) -> bool:
-    """Say whether a reference fits a pattern: whole, or by its name alone."""
-    return any(pattern.fullmatch(tag) or pattern.fullmatch(tag.rpartition(":")[0]) for pattern in patterns)
+def _names(image: Image) -> list[str]:
+    return [*image.repo_tags, *image.repo_digests]
+
+
+def _fits(name: str, patterns: list[re.Pattern[str]]) -> bool:
+    """Say whether a reference fits a pattern: whole, or by its repository's name alone."""
+    return any(pattern.fullmatch(name) or pattern.fullmatch(repository(name)) for pattern in patterns)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

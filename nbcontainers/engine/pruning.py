@@ -67,7 +67,8 @@ class Pruning:
             used = any(container.image_id == image.id for container in engine.containers())
             if used or (dangling and image.repo_tags) or not chosen(image):
                 continue
-            for name in image.repo_tags or [image.id]:  # by its names: it goes with the last image that was built on it
+            # By its names: it goes with the last image that was built on it.
+            for name in [*image.repo_tags, *image.repo_digests] or [image.id]:
                 with contextlib.suppress(errors.Conflict, errors.NotFound):  # the host's, or in use since
                     done += await engine.remove_image(name)
         freed = max(before - await asyncio.to_thread(engine.usage.layers), 0)

@@ -1,7 +1,8 @@
 """The image store: which images there are, what they are called, and the layers they stand on.
 
 On disk it is ``blobs/sha256`` (image configurations, named by their digests) and ``index.json`` (for each image its
-top layer and parent; for each reference its image), which is always replaced whole. Layers are in ``Snapshots``.
+top layer and parent; for each reference, a tag or a digest, its image), which is always replaced whole. Layers are in
+``Snapshots``.
 
 The image ``host`` is always there: this machine's own file system. It has no layers of its own, and cannot be
 removed, pushed or given to another image.
@@ -24,7 +25,7 @@ from nbcontainers.images import config as image_config
 from nbcontainers.images import layers
 from nbcontainers.images.changes import Changes, apply_changes
 from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS
-from nbcontainers.images.references import HOST, check_new, normalize
+from nbcontainers.images.references import HOST, check_new, is_digest, normalize, repository
 from nbcontainers.images.snapshots import HOST_SNAPSHOT, Snapshots
 from nbcontainers.linux import files
 
@@ -40,8 +41,8 @@ class Image:
     Args:
         id: ``sha256:…``, the digest of its configuration.
         config: The configuration.
-        repo_tags: Its references, sorted.
-        repo_digests: Its digests in registries.
+        repo_tags: Its tags, in full, sorted.
+        repo_digests: What it was pulled or pushed as: ``name@sha256:…``, the digest being a manifest's; sorted.
         size_bytes: Of the files in all its layers.
         created_ns: Nanoseconds since the epoch.
         parent: The id of the image it was built on, or empty.
@@ -176,12 +177,12 @@ class Images:
     def _image(self, image_id: str) -> Image:
         if image_id == self._host.id:
             return self._host
-        entry = self._index.images[image_id]
+        entry, names = self._index.images[image_id], self._names(image_id)
         return Image(
             id=image_id,
             config=self._config(image_id),
-            repo_tags=self._tags(image_id),
-            repo_digests=[],
+            repo_tags=[name for name in names if not is_digest(name)],
+            repo_digests=[name for name in names if is_digest(name)],
             size_bytes=entry.size_bytes,
             created_ns=entry.created_ns,
             parent=entry.parent,
@@ -189,7 +190,7 @@ class Images:
             tagged_ns=entry.tagged_ns,
         )
 
-    def _tags(self, image_id: str) -> Names:
+    def _names(self, image_id: str) -> Names:
         return sorted(reference for reference, target in self._index.references.items() if target == image_id)
 
     def _config(self, image_id: str) -> ImageConfig:
@@ -222,12 +223,23 @@ class Images:
         full = check_new(reference)
         if image_id == self._host.id:
             raise errors.Conflict("the image 'host' cannot be given another name: build one FROM host")
+        self.refer(image_id, full)
+        return full
+
+    def refer(self, image_id: str, *references: str) -> None:
+        """Give an image references in full, tags or digests, which other images lose; all of them in one step.
+
+        Raises:
+            errors.NoSuchImage: The image is not there, or no longer.
+        """
         with self._lock:
             if image_id not in self._index.images:
                 raise errors.NoSuchImage(image_id)
-            entry = msgspec.structs.replace(self._index.images[image_id], tagged_ns=time.time_ns())
-            self._write({**self._index.images, image_id: entry}, {**self._index.references, full: image_id})
-        return full
+            entry = self._index.images[image_id]
+            if not all(is_digest(reference) for reference in references):
+                entry = msgspec.structs.replace(entry, tagged_ns=time.time_ns())
+            named = {**self._index.references, **dict.fromkeys(references, image_id)}
+            self._write({**self._index.images, image_id: entry}, named)
 
     def add(self, config: ImageConfig, *, parent: str, snapshot: str | None, size_bytes: int) -> Image:
         """Store an image.
@@ -343,6 +355,8 @@ class Images:
     ) -> Removals:
         """Remove a reference; with its last one, the image and what only it stood on.
 
+        The digests of a repository go with the last tag that the image has there.
+
         Args:
             name: A reference, or an id, which stands for all of its references.
             force: Remove several references, or the image of a stopped container.
@@ -358,10 +372,10 @@ class Images:
             image_id = self._find(name)
             if image_id == self._host.id:
                 raise errors.Conflict("the image 'host' is this machine's own file system: it cannot be removed")
-            tags, reference = self._tags(image_id), self._reference(name)
+            names, reference = self._names(image_id), self._reference(name)
             users = in_use(image_id)
             hard = self._hard_conflict(image_id, running(image_id))
-            if reference and users and not force and tags == [reference]:
+            if reference and users and not force and _are_one(names):
                 raise errors.Conflict(
                     f'conflict: unable to remove repository reference "{name}" (must force) - '
                     f"container {users[0][:12]} is using its referenced image {_short(image_id)}"
@@ -369,13 +383,13 @@ class Images:
             if not reference:
                 _refuse(image_id, hard, "cannot be forced")
                 if not force:
-                    _refuse(image_id, _soft_conflict(tags, users), "must be forced")
-            going = [reference] if reference else tags
+                    _refuse(image_id, _soft_conflict(names, users), "must be forced")
+            going = _going(reference, names) if reference else names
             references = {key: target for key, target in self._index.references.items() if key not in going}
             images = dict(self._index.images)
             deleted = []
             layers = set()
-            if set(going) == set(tags) and not hard:
+            if set(going) == set(names) and not hard:
                 deleted = _delete(image_id, images, references, in_use, prune=prune)
             for gone in deleted:
                 layers.update(self._chain(self._index.images[gone].snapshot))
@@ -483,9 +497,23 @@ class Images:
         self._index = index
 
 
-def _soft_conflict(tags: Names, users: Names) -> str:
+def _are_one(names: Names) -> bool:
+    """Say whether an image has one name: a tag at most, and digests of its repository only."""
+    tags = [name for name in names if not is_digest(name)]
+    return len(tags) < 2 and len({repository(name) for name in names}) < 2
+
+
+def _going(reference: str, names: Names) -> Names:
+    """Return the names that an image loses with one of them: with a repository's last tag, its digests as well."""
+    of_repository = [name for name in names if repository(name) == repository(reference) and name != reference]
+    if is_digest(reference) or not all(is_digest(name) for name in of_repository):
+        return [reference]
+    return [reference, *of_repository]
+
+
+def _soft_conflict(names: Names, users: Names) -> str:
     """Say why an image ought to stay, or nothing."""
-    if len(tags) > 1:
+    if not _are_one(names):
         return "image is referenced in multiple repositories"
     return f"image is being used by stopped container {users[0][:12]}" if users else ""
 

@@ -208,6 +208,32 @@ def test_removing_the_only_reference_removes_the_image_and_its_files(images: Ima
     assert tree(tmp_path) == ["images/index.json"]
 
 
+def test_digests_are_names_too(images: Images) -> None:
+    image, digest = imported(images, "localhost:5000/one:1"), f"localhost:5000/one@sha256:{'a' * 64}"
+    images.refer(image.id, digest)
+    found = Images(images.snapshots.files("x").parents[3], []).get(f"localhost:5000/one:7@sha256:{'a' * 64}")
+    assert (found.id, found.repo_tags, found.repo_digests) == (image.id, ["localhost:5000/one:1"], [digest])
+    with pytest.raises(errors.InvalidReference, match="cannot tag by digest"):
+        images.tag(image.id, digest)
+    # Another image takes the tag: the digest still is this one's, and keeps it in the list.
+    imported(images, "localhost:5000/one:1", other="x")
+    assert images.get(digest).repo_tags == []
+    assert images.remove(digest, force=False, in_use=unused) == [("Untagged", digest), ("Deleted", image.id)]
+
+
+def test_a_repository_loses_its_digests_with_its_last_tag(images: Images) -> None:
+    image, digest = imported(images, "a:1"), f"a@sha256:{'a' * 64}"
+    images.refer(image.id, "a:2", "b:1", digest, f"b@sha256:{'b' * 64}")
+    assert images.remove("a:1", force=False, in_use=unused) == [("Untagged", "a:1")]
+    assert images.remove("a:2", force=False, in_use=unused) == [("Untagged", "a:2"), ("Untagged", digest)]
+    assert images.get(image.id).repo_digests == [f"b@sha256:{'b' * 64}"]
+    # A tag and digests of one repository are one name: they may go by the id, though not while a container is there.
+    with pytest.raises(errors.Conflict, match="must force"):
+        images.remove("b:1", force=False, in_use=lambda _: ["c" * 64])
+    done = images.remove(image.id, force=False, in_use=unused)
+    assert done == [("Untagged", "b:1"), ("Untagged", f"b@sha256:{'b' * 64}"), ("Deleted", image.id)]
+
+
 def test_removing_one_of_several_references(images: Images) -> None:
     image = imported(images, "one")
     images.tag(image.id, "two")
