@@ -130,6 +130,7 @@ def inspect(call: Call, image: Image) -> Json:
         "Author": document.author or "",
         "Config": config(document.config),
         "Architecture": document.architecture,
+        **({"Variant": document.variant} if document.variant else {}),
         "Os": document.os,
         "Size": image.size_bytes,
         **({"VirtualSize": image.size_bytes} if call.version <= _WITH_VIRTUAL_SIZE else {}),

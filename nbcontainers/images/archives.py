@@ -12,7 +12,6 @@ Source: OCI image-spec, image-layout.md; Docker image specification v1.2; Docker
 """
 
 import contextlib
-import os
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterator
@@ -22,16 +21,14 @@ from typing import TypeVar
 import msgspec
 
 from nbcontainers import errors
-from nbcontainers.images import layers
 from nbcontainers.images.compression import FAILURES, Prefixed, Readable, decompressed, read_exactly
 from nbcontainers.images.config import ImageConfig, architecture, decode, digest
 from nbcontainers.images.exporting import BLOBS, NAME_ANNOTATION, REFERENCE_ANNOTATION
 from nbcontainers.images.packing import Hash
 from nbcontainers.images.references import check_new
+from nbcontainers.images.staging import Stack, Staged, unpack
 from nbcontainers.images.store import Image, Images, chain_ids
 from nbcontainers.images.unpacking import Source, clean
-from nbcontainers.linux import files
-from nbcontainers.linux.overlay import OPAQUE_XATTR
 
 _LARGEST_DOCUMENT = 8 << 20
 _MOST_DOCUMENTS = 64 << 20
@@ -92,16 +89,12 @@ class OciDocument(msgspec.Struct, rename="camel"):
     layers: list[Descriptor] | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class _Staged:
-    """A layer that was unpacked and has no place yet."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A layer of the archive, with the digest of what it is in there."""
 
-    key: str
+    layer: Staged
     digest: str
-    diff_id: str
-    size_bytes: int
-    implied: list[str]
-    committed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,26 +135,19 @@ class _Loading:
 
     def __init__(self, images: Images, report: Report) -> None:
         self._images = images
-        self._snapshots = images.snapshots
         self._report = report
         self._documents: dict[str, bytes] = {}
         self._document_bytes = 0
-        self._layers: dict[str, _Staged] = {}
+        self._layers: dict[str, _Found] = {}
         self._links: dict[str, str] = {}
         self._names: set[str] = set()
-        self._protected: list[str] = []
-        self._placed: set[str] = set()
 
     def __enter__(self) -> "_Loading":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for layer in self._layers.values():
-            self._snapshots.remove(layer.key)
-        for name in self._protected:
-            self._images.unprotect(name)
-        if self._placed:
-            self._images.sweep(only=self._placed)  # those that were placed for an image that did not come about
+        for found in self._layers.values():
+            self._images.snapshots.remove(found.layer.key)
 
     def read(self, stream: Readable) -> None:
         """Take the whole archive in."""
@@ -215,23 +201,10 @@ class _Loading:
             self._documents[name] = head + read_exactly(content, content.size)
         content.drain()
 
-    def _unpack(self, stream: Readable, content: "_Content") -> _Staged:
-        key = f"load-{os.urandom(16).hex()}"
-        self._snapshots.prepare(key, None)
-        try:
-            unpacked = layers.unpack(stream, self._snapshots.upper(key))
-            content.drain()
-        except BaseException:
-            self._snapshots.remove(key)
-            raise
-        self._report(LayerProgress(name=_short(unpacked.diff_id), current=content.size, total=content.size))
-        return _Staged(
-            key=key,
-            digest=content.hash.digest,
-            diff_id=unpacked.diff_id,
-            size_bytes=unpacked.size_bytes,
-            implied=unpacked.implied,
-        )
+    def _unpack(self, stream: Readable, content: "_Content") -> _Found:
+        layer = unpack(self._images, stream, content.drain)
+        self._report(LayerProgress(name=_short(layer.diff_id), current=content.size, total=content.size))
+        return _Found(layer=layer, digest=content.hash.digest)
 
     def described(self) -> Iterator[_Described]:
         """Yield the images that the archive describes."""
@@ -284,7 +257,7 @@ class _Loading:
             raise errors.InvalidArgument(f"'{name}' is not in the archive, or is no document")
         return data
 
-    def _layer(self, name: str) -> _Staged:
+    def _layer(self, name: str) -> _Found:
         layer = self._layers.get(self._resolved(name))
         if layer is None:
             raise errors.InvalidArgument(f"the layer '{name}' is not in the archive, or is no archive itself")
@@ -304,12 +277,15 @@ class _Loading:
         config = _image_config(described)
         references = [check_new(reference) for reference in described.references]
         self._check_layers(config.rootfs.diff_ids, described.layers)
-        top, size = self._place(config.rootfs.diff_ids, described.layers)
-        image_id = digest(described.config)
-        try:
-            image = self._images.get(image_id)
-        except errors.NotFound:
-            image = self._images.add_document(described.config, parent="", snapshot=top, size_bytes=size)
+        with Stack(self._images) as stack:
+            self._place(stack, config.rootfs.diff_ids, described.layers)
+            image_id = digest(described.config)
+            try:
+                image = self._images.get(image_id)
+            except errors.NotFound:
+                image = self._images.add_document(
+                    described.config, parent="", snapshot=stack.top, size_bytes=stack.size_bytes
+                )
         for reference in references:
             replaced = ""
             with contextlib.suppress(errors.NotFound):
@@ -326,63 +302,19 @@ class _Loading:
                 f"invalid manifest, layers length mismatch: expected {len(diff_ids)}, got {len(names)}"
             )
         for number, (diff_id, name) in enumerate(zip(diff_ids, names, strict=True)):
-            found = self._layer(name).diff_id
+            found = self._layer(name).layer.diff_id
             if found != diff_id:
                 raise errors.InvalidArgument(f"invalid diffID for layer {number}: expected '{diff_id}', got '{found}'")
 
-    def _place(self, diff_ids: list[str], names: list[str]) -> tuple[str | None, int]:
-        """Put layers on top of each other; those that are there already are used. Return the top, and all bytes."""
+    def _place(self, stack: Stack, diff_ids: list[str], names: list[str]) -> None:
+        """Put layers on top of each other; those that are there already are used."""
         known = self._images.layers_by_chain()
-        parent, size = None, 0
         for chain_id, name in zip(chain_ids(diff_ids), names, strict=True):
-            layer = self._layer(name)
-            size += layer.size_bytes
-            there = known.get(chain_id)
-            if there is not None:
-                self._protect(there)
-            parent = there if there is not None and self._snapshots.has(there) else self._commit(layer, parent)
-        return parent, size
-
-    def _protect(self, name: str) -> None:
-        self._images.protect(name)
-        self._protected.append(name)
-
-    def _commit(self, layer: _Staged, parent: str | None) -> str:
-        name, key = os.urandom(16).hex(), layer.key
-        if layer.committed:  # it comes a second time, on top of something else
-            key = self._copied(layer.committed)
-        self._protect(name)
-        try:
-            if layer.implied and parent is not None:
-                layers.inherit(self._snapshots.upper(key), layer.implied, self._snapshots.view(parent))
-            self._snapshots.adopt(key, parent)
-            self._snapshots.commit(name, key)
-        except BaseException:
-            self._snapshots.remove(key)
-            raise
-        layer.committed = name
-        self._placed.add(name)
-        return name
-
-    def _copied(self, name: str) -> str:
-        """Copy a layer to an active snapshot, and return that one's key."""
-        key = f"load-{os.urandom(16).hex()}"
-        self._snapshots.prepare(key, None)
-        source, target = self._snapshots.files(name), self._snapshots.upper(key)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        try:
-            # The skeleton lies beside the files, so it is the directory above that is copied.
-            source_fd, target_fd = os.open(source.parent, flags), os.open(target.parent, flags)
-            try:
-                os.rmdir("fs", dir_fd=target_fd)
-                files.copy_tree(source_fd, target_fd, leave_out=("parent", "work"), keep=(OPAQUE_XATTR,))
-            finally:
-                os.close(source_fd)
-                os.close(target_fd)
-        except BaseException:
-            self._snapshots.remove(key)
-            raise
-        return key
+            layer, there = self._layer(name).layer, known.get(chain_id)
+            if there is not None and stack.protect(there):
+                stack.take(there, layer.size_bytes)
+            else:
+                stack.put(layer)
 
 
 class _Content:

@@ -68,6 +68,7 @@ class ImageConfig(msgspec.Struct, omit_defaults=True):
     created: str = ""
     author: str = ""
     architecture: str = ""
+    variant: str = ""
     os: str = "linux"
     config: ContainerDefaults = msgspec.field(default_factory=ContainerDefaults)
     rootfs: RootFS = msgspec.field(default_factory=RootFS)

@@ -209,6 +209,20 @@ class Snapshots:
         with contextlib.suppress(OSError):
             self._throw_away(self._layers / name / "work")
 
+    def withdraw(self, name: str, key: str) -> None:
+        """Turn a committed snapshot that nobody stands on into an active one again: it is to become another.
+
+        Raises:
+            errors.Conflict: It is the parent of another one.
+            errors.NotFound: There is no such committed snapshot.
+        """
+        with self._lock:
+            if name not in self._parents:
+                raise errors.NotFound(f"snapshot '{name}' not found")
+            self._check_childless(name)
+            (self._layers / name).rename(self._active / key)
+            self._active_parents[key] = self._parents.pop(name)
+
     def remove(self, key: str) -> None:
         """Remove an active snapshot; one that is not there is no error."""
         with self._lock:
@@ -224,10 +238,13 @@ class Snapshots:
             errors.Conflict: It is the parent of another one.
         """
         with self._lock:
-            if name in self._parents.values() or name in self._active_parents.values():
-                raise errors.Conflict(f"snapshot '{name}' has children")
+            self._check_childless(name)
             self._throw_away(self._layers / name)
             self._parents.pop(name, None)
+
+    def _check_childless(self, name: str) -> None:
+        if name in self._parents.values() or name in self._active_parents.values():
+            raise errors.Conflict(f"snapshot '{name}' has children")
 
     def _throw_away(self, directory: Path) -> Path | None:
         """Take a directory away at once; return where it is to be deleted, unless somebody else does that."""
