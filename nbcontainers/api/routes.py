@@ -5,6 +5,7 @@ from nbcontainers.api import (
     attach,
     attach_socket,
     builds,
+    captures,
     containers,
     events,
     exec,
@@ -44,6 +45,7 @@ _ROOMS = (
     volumes,
     extensions,
     shaping,
+    captures,
     unsupported,
 )
 

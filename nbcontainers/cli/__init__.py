@@ -6,8 +6,8 @@ given.
 
 Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and ``attaching`` with
 ``interactive`` (a container at a terminal), ``tree`` (the commands that change something), ``building``, ``listing``,
-``updating``, ``copying``, ``archives``, ``volumes``, ``networks``, ``shaping`` and ``system`` (others), ``formats``
-(``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing`` (its tables).
+``updating``, ``copying``, ``archives``, ``volumes``, ``networks``, ``shaping``, ``capturing`` and ``system`` (others),
+``formats`` (``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
@@ -17,6 +17,7 @@ from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     archives,
     attaching,
     building,
+    capturing,
     copying,
     executing,
     listing,

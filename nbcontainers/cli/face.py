@@ -33,6 +33,8 @@ class Face:
         err: Takes its standard error, and remarks.
         own_stdin: Where ``stdin`` is None, what is wanted is read from this process's standard input.
         may_start: Whether this user's engine is started when none runs.
+        meanwhile: What a command that looks on is to look on at: a cell; None: it goes on until it is interrupted.
+        keep: Puts a value into a variable, where there are variables.
         build_events: Takes the messages of a build as they come; by default they are printed.
     """
 
@@ -42,6 +44,8 @@ class Face:
     err: Write = _stderr
     own_stdin: bool = False
     may_start: bool = True
+    meanwhile: Callable[[], object] | None = None
+    keep: Callable[[str, object], object] | None = None
     build_events: Callable[[dict[str, Any]], object] | None = None
     _client: Client | None = field(default=None, repr=False)
 

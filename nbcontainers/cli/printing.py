@@ -66,6 +66,12 @@ def _memory(row: Row) -> str:
     return f"{human_bytes(row['memory_bytes'])} / {human_bytes(limit) if limit else 'no limit'}"
 
 
+def _with_port(address: str, port: object) -> str:
+    if port is pd.NA:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def _both(first: str, second: str) -> Callable[[Row], str]:
     """Return a cell of two numbers of bytes, as in ``1 MB / 2 MB``; empty where the server does not tell."""
     return lambda row: f"{human_bytes(row[first])} / {human_bytes(row[second])}" if first in row else ""
@@ -115,6 +121,17 @@ _SHAPING = [
     Column("DELAY", lambda row: human_delay(row["delay_usec"]) or "none"),
     Column("LOSS", lambda row: f"{row['loss_percent']:g}%"),
 ]
+_PACKETS = [
+    Column("TIME", lambda row: row["time"].strftime("%H:%M:%S.%f"), 2),
+    Column("INTERFACE", lambda row: row["interface"], 4),
+    Column("", lambda row: row["direction"], 3),
+    Column("SOURCE", lambda row: _with_port(row["src"], row["src_port"])),
+    Column("DESTINATION", lambda row: _with_port(row["dst"], row["dst_port"])),
+    Column("PROTOCOL", lambda row: row["proto"]),
+    Column("LENGTH", lambda row: str(row["length"]), 1),
+    Column("FLAGS", lambda row: row["flags"], 1),
+    Column("INFO", lambda row: row["info"]),
+]
 _LAYOUTS: tuple[tuple[frozenset[str], list[Column]], ...] = (
     (frozenset(("id", "image", "command", "state", "ports")), _CONTAINERS),
     (frozenset(("id", "repository", "tag", "size")), _IMAGES),
@@ -122,6 +139,7 @@ _LAYOUTS: tuple[tuple[frozenset[str], list[Column]], ...] = (
     (frozenset(("name", "cpu_percent", "memory_bytes")), [Column("NAME", lambda row: row["name"]), *_USE]),
     (frozenset(("time", "cpu_percent", "memory_bytes")), [Column("TIME", lambda row: _plain(row["time"])), *_USE]),
     (frozenset(("network", "rate_bits_per_second", "delay_usec")), _SHAPING),
+    (frozenset(("src", "dst", "proto", "flags", "info")), _PACKETS),
     (frozenset(("feature", "available", "remedy")), _DOCTOR),
 )
 """Which layout is whose: by the columns that a table of the kind has."""

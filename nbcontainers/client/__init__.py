@@ -4,7 +4,7 @@ Only the Docker Engine API enters here, through docker-py, so everything works a
 alike; what only this engine has (``/nbcontainers/v1``) is asked for where it is there.
 
 Reading order: ``connect``, ``attached`` (streams), ``extension``, ``listing``, ``tables``, ``history``, ``plots``,
-``shaping``, ``doctor``.
+``shaping``, ``capturing`` (with ``pcapng``, ``decoding`` and ``dns``), ``doctor``.
 
 Example:
     >>> client = connect()

@@ -5,6 +5,7 @@ Times are UTC timestamps, sizes are bytes as integers, shares are percent as flo
 
 import html
 import struct
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -30,25 +31,22 @@ class Table(pd.DataFrame):
     def _constructor(self) -> type["Table"]:
         return Table
 
+    def _formatter(self, name: str) -> Callable[[Any], str] | None:
+        """Return how a column's values are shown; None: as they are."""
+        if name in _FORMATTERS:
+            return _FORMATTERS[name]
+        for suffix, shown in _SUFFIXES.items():
+            if name.endswith(suffix):
+                return shown
+        kind = self[name].dtype
+        if isinstance(kind, pd.DatetimeTZDtype):
+            return _moment if "proto" in self.columns else _when
+        if isinstance(kind, pd.Int64Dtype):
+            return _number
+        return None if pd.api.types.is_numeric_dtype(kind) else _escaped
+
     def _repr_html_(self) -> str | None:
-        formatters: dict[str, Any] = {}
-        for name in map(str, self.columns):
-            if name.endswith("_bytes") or name == "size":
-                formatters[name] = human_bytes
-            elif name.endswith("_bits_per_second"):
-                formatters[name] = human_rate
-            elif name.endswith("_usec"):
-                formatters[name] = human_delay
-            elif name.endswith("_percent"):
-                formatters[name] = "{:.1f}%".format
-            elif name == "state":
-                formatters[name] = _dot
-            elif name == "id":
-                formatters[name] = _short
-            elif isinstance(self[name].dtype, pd.DatetimeTZDtype):
-                formatters[name] = _when
-            elif not pd.api.types.is_numeric_dtype(self[name]):
-                formatters[name] = _escaped
+        formatters = {name: shown for name in map(str, self.columns) if (shown := self._formatter(name))}
         return str(pd.DataFrame(self).to_html(formatters=formatters, escape=False, max_rows=Table.rows_shown, border=0))
 
 
@@ -64,13 +62,34 @@ def _short(identifier: str) -> str:
     return f"<code>{identifier.removeprefix('sha256:')[:12]}</code>"
 
 
+def _number(value: object) -> str:
+    return "" if value is pd.NA else str(value)
+
+
+def _moment(time: pd.Timestamp) -> str:
+    return time.strftime("%H:%M:%S.%f")
+
+
 def _when(time: pd.Timestamp) -> str:
     return "" if pd.isna(time) else time.strftime("%Y-%m-%d %H:%M:%S")
 
 
+_FORMATTERS: dict[str, Callable[[Any], str]] = {"size": human_bytes, "state": _dot, "id": _short}
+_SUFFIXES: dict[str, Callable[[Any], str]] = {
+    "_bytes": human_bytes,
+    "_bits_per_second": human_rate,
+    "_usec": human_delay,
+    "_percent": "{:.1f}%".format,
+}
+
+
 def table(rows: list[dict[str, object]], types: dict[str, str]) -> Table:
     """Make a table with all columns and their types, whether or not there are rows."""
-    frame = pd.DataFrame(rows, columns=list(types))
+    return typed(pd.DataFrame(rows, columns=list(types)), types)
+
+
+def typed(frame: pd.DataFrame, types: dict[str, str]) -> Table:
+    """Return a table with the columns of a frame made of these types; ``time``: nanoseconds or texts become UTC."""
     for name, kind in types.items():
         if kind == "time":
             frame[name] = pd.to_datetime(frame[name], utc=True)

@@ -11,6 +11,7 @@ from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions
 from nbcontainers.build.running import Runner
 from nbcontainers.engine import creation, limits, recovery, sharing, update
+from nbcontainers.engine.captures import Captures
 from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.control import Control
 from nbcontainers.engine.doctor import swap_limit
@@ -140,6 +141,7 @@ class Engine:
         self.healths = Healths(self.lifecycle, self.execs)
         self.control = Control(self.lifecycle, self.healths)
         self.commits = Commits(self.lifecycle, self.control, self.images)
+        self.captures = Captures(self.lifecycle, self.networking, self.networks)
         await recovery.resume(self.lifecycle, containers, found)
         await self.networking.resume()
 

@@ -339,15 +339,15 @@ class Networking:
                 if container.state.pid and files.has_name_server(container):
                     await self._serve(container)
                 if container.state.pid and any(shaping.is_wanted(one) for one in container.networks.values()):
-                    with self._inside(container) as namespace_fd:
+                    with self.inside(container) as namespace_fd:
                         await shaping.apply(self._networks, container, namespace_fd)
 
     async def _serve(self, container: Container) -> None:
-        with self._inside(container) as namespace_fd:
+        with self.inside(container) as namespace_fd:
             await self._naming.serve(container, namespace_fd)
 
     @contextlib.contextmanager
-    def _inside(self, container: Container) -> Iterator[int]:
+    def inside(self, container: Container) -> Iterator[int]:
         """Yield a descriptor of a running container's network namespace, which is not the host's."""
         namespace_fd = self._namespace_of(container)
         try:
@@ -385,7 +385,7 @@ class Networking:
         self._check(network, config)
         attachment = Attachment(network_id=network.id, config=config)
         if container.state.pid:
-            with self._inside(container) as namespace_fd:
+            with self.inside(container) as namespace_fd:
                 endpoint = await self._networks.connect(
                     container.id, namespace_fd, places.endpoints(container), _wish(network, config)
                 )
@@ -428,7 +428,7 @@ class Networking:
             raise errors.Forbidden(f"container {container.id} is not connected to network {network.name}")
         remaining = {name: one for name, one in container.networks.items() if name != network.name}
         if container.state.pid and attachment.endpoint.interface:
-            with self._inside(container) as namespace_fd:
+            with self.inside(container) as namespace_fd:
                 await self._networks.disconnect(
                     container.id,
                     namespace_fd,
@@ -459,7 +459,7 @@ class Networking:
             # Saved first, so that an engine that is killed in between is followed by one that finishes it.
             self._state.save(container)
             if container.state.pid:
-                with self._inside(container) as namespace_fd:
+                with self.inside(container) as namespace_fd:
                     endpoint = places.endpoint(container.networks[network].endpoint)
                     await self._networks.shape(namespace_fd, endpoint, wanted)
         except BaseException:

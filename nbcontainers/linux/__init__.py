@@ -6,7 +6,7 @@ refuses. The tutorials import these modules directly: what teaches a namespace i
 
 Reading order: ``libc`` (how a system call is made from Python), ``namespaces``, ``processes``, ``mounts``,
 ``overlay``, ``files``, ``cgroups``, ``capabilities``, ``seccomp``, ``inotify``, ``netlink``, ``traffic``,
-``nftables``.
+``packets``, ``nftables``.
 
 Example:
     >>> pid, pidfd = processes.clone(namespaces.CLONE_NEWUTS)

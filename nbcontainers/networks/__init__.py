@@ -7,7 +7,8 @@ Reading order: ``model`` (what a network is), ``addresses`` (who has which addre
 bridge belongs to), ``ground`` (the host's side, namespaces), ``rules`` (what packets may do), ``bridge`` and
 ``macvlan`` (the drivers: cables), ``switchboard`` (all networks, in the thread that may enter namespaces), ``ports``
 (published ones), ``names``, ``resolver``, ``upstream`` and ``nameserver`` (who is called what, and who says so),
-``network`` (the room's door).
+``capture`` with ``pcapng`` (what comes and
+goes), ``network`` (the room's door).
 
 Example:
     >>> networks = Networks("1a2b3c4d")
@@ -15,9 +16,10 @@ Example:
     >>> endpoint = await networks.attach("my-container")
 """
 
+from nbcontainers.networks.capture import Capture
 from nbcontainers.networks.model import Endpoint, Lease, Network, Shaping, Subnet, Wish
 from nbcontainers.networks.network import Networks
 from nbcontainers.networks.ports import PortWish
 from nbcontainers.networks.rules import Forwarding
 
-__all__ = ["Endpoint", "Forwarding", "Lease", "Network", "Networks", "PortWish", "Shaping", "Subnet", "Wish"]
+__all__ = ["Capture", "Endpoint", "Forwarding", "Lease", "Network", "Networks", "PortWish", "Shaping", "Subnet", "Wish"]

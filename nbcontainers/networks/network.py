@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from nbcontainers import errors
+from nbcontainers.linux.packets import PacketRing
+from nbcontainers.networks.capture import Capture
 from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Shaping, Wish
 from nbcontainers.networks.names import Names, Seat
 from nbcontainers.networks.nameserver import NameServer, Sockets
@@ -340,6 +342,25 @@ class Networks:
             self._thread.submit(self._switchboard.unpublish, forwardings)
         self._ports.give_back(container_id)
 
+    async def capture(self, namespace_fd: int, *, snap_bytes: int, maximum_bytes: int) -> Capture:
+        """Begin to take down what comes and goes in a container; the caller closes it.
+
+        Args:
+            namespace_fd: Its network namespace.
+            snap_bytes: How much of each packet is wanted.
+            maximum_bytes: How much in all.
+
+        Raises:
+            SyscallError: There is no memory for it.
+        """
+        opening = asyncio.ensure_future(self._work(lambda: self._switchboard.listen(namespace_fd, snap_bytes)))
+        try:
+            ring = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_ring)
+            raise
+        return Capture(ring, snap_bytes=snap_bytes, maximum_bytes=maximum_bytes)
+
     def has_name_server(self, container_id: str) -> bool:
         """Say whether a container's questions about names are answered here."""
         return container_id in self._name_servers
@@ -450,6 +471,11 @@ class Networks:
             await self._work(lambda: self._switchboard.close(purge=purge))
         finally:
             self._thread.shutdown()
+
+
+def _close_ring(opened: "asyncio.Future[PacketRing]") -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
 
 
 def _close_sockets(opened: "asyncio.Future[Sockets]") -> None:

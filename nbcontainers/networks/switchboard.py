@@ -15,6 +15,7 @@ from nbcontainers import errors
 from nbcontainers.errors import SyscallError
 from nbcontainers.linux import conntrack, traffic
 from nbcontainers.linux.netlink import Netlink
+from nbcontainers.linux.packets import PacketRing
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks import ownership
 from nbcontainers.networks.bridge import Bridge, bridge_name
@@ -265,6 +266,15 @@ class Switchboard:
         """
         with self.ground.entered(namespace_fd):
             return open_sockets()
+
+    def listen(self, namespace_fd: int, snap_bytes: int) -> PacketRing:
+        """Open a ring for all packets of a container's namespace.
+
+        Raises:
+            SyscallError: There is no memory for it.
+        """
+        with self.ground.entered(namespace_fd):
+            return PacketRing(snap_bytes)
 
     def publish(self, endpoint: Endpoint, forwardings: Sequence[Forwarding]) -> None:
         """Lead ports of the host to an endpoint.

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class, no_var_expand
+from IPython.display import display
 from traitlets import Bool, Int, Unicode
 
 from nbcontainers.cli import Face, building, invoke
@@ -56,6 +57,8 @@ class ContainerMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell=shell)
         self.face = Face(url=self.host or None, may_start=self.start_engine)
+        if shell is not None:
+            self.face.keep = shell.user_ns.__setitem__
         Table.rows_shown = self.rows
         self.observe(self._take_settings, ("host", "start_engine", "rows"))
 
@@ -72,12 +75,15 @@ class ContainerMagics(Magics):
     def container(self, line: str, cell: str | None = None) -> Any:
         """Give a command in docker's grammar: ``%container run --rm host echo hello``.
 
-        As a cell magic the cell is the container's standard input. ``$name`` and ``{expression}`` are Python's,
+        As a cell magic the cell is the container's standard input; of ``%%container capture NAME`` it is Python, run
+        while packets are captured. ``$name`` and ``{expression}`` are Python's,
         ``{{.Field}}`` is a template's, ``$(ps -aq)`` is what another command says.
         """
         self.face.stdin = None if cell is None else cell.encode()
         with failures.explained():
             words = _words(self._substituted(self._expanded(line)))
+            if cell is not None and _is_capture(words):
+                return self._captured(words, cell)
         progress = BuildProgress() if words[:1] == ["build"] or words[:2] == ["image", "build"] else None
         self.face.build_events = progress
         with failures.explained():
@@ -90,6 +96,26 @@ class ContainerMagics(Magics):
                 if progress is not None:
                     progress.close()
             return self._shown(value, built=progress is not None)
+
+    def _captured(self, words: list[str], cell: str) -> Any:
+        """Run a cell as Python, and return the packets that came and went in a container meanwhile."""
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            if self.shell is not None:
+                result = self.shell.run_cell(cell)
+                failed.extend(error for error in (result.error_before_exec, result.error_in_exec) if error)
+
+        self.face.stdin = None
+        self.face.meanwhile = run
+        try:
+            table = invoke(words, self.face)
+        finally:
+            self.face.meanwhile = None
+        if failed:
+            display(table)
+            raise UsageError("the cell failed while packets were captured, see above")
+        return table
 
     def _expanded(self, line: str) -> str:
         """Put Python's values in; unlike in other magics, two braces are not one, for templates have two."""
@@ -140,6 +166,10 @@ class ContainerMagics(Magics):
             if variable and self.shell is not None:
                 self.shell.user_ns[variable] = card
             return card
+
+
+def _is_capture(words: list[str]) -> bool:
+    return words[:1] == ["capture"] or words[:2] == ["container", "capture"]
 
 
 def _words(line: str) -> list[str]:

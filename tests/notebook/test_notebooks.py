@@ -101,6 +101,29 @@ def test_help_and_settings_read_well() -> None:
     assert shown[12] == "exit code 3\n"
 
 
+def test_a_cell_runs_while_packets_are_captured() -> None:
+    shown = run_cells(
+        "%load_ext nbcontainers\nimport nbcontainers\n%container run -d --name web --network none busybox sleep 600",
+        "%%container capture web -o packets\n"
+        "done = %container exec web ping -c 1 127.0.0.1\n"
+        "print('the cell has run', done)",
+        "sorted(set(packets['info'])), packets._repr_html_().count('echo request')",
+        "%%container capture web\nprint('so far')\n1 / 0",
+        "%%container capture nobody\nprint('never')",
+        "with nbcontainers.capture('web') as more:\n    %container exec web ping -c 2 127.0.0.1\nlen(more.df)",
+        "%container rm -f web",
+    )
+    assert "the cell has run" in shown[1]
+    assert "echo request" in shown[1]
+    assert shown[2] == "(['echo reply', 'echo request'], 1)"
+    assert "so far" in shown[3]
+    assert "ZeroDivisionError" in shown[3]
+    assert "UsageError: the cell failed while packets were captured, see above" in shown[3]
+    assert "never" not in shown[4]
+    assert "no such container: nobody" in shown[4].lower()
+    assert shown[5].endswith("4")
+
+
 def test_no_engine_is_started_where_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NBCONTAINERS_HOST")
     shown = run_cells(
