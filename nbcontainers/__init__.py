@@ -13,15 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbcontainers.client import connect, doctor
     from nbcontainers.client.capturing import capture
+    from nbcontainers.client.image import image
     from nbcontainers.notebook import load_ipython_extension
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "capture", "connect", "doctor", "load_ipython_extension"]
+__all__ = ["__version__", "capture", "connect", "doctor", "image", "load_ipython_extension"]
 
 _HOMES = {
     "capture": "nbcontainers.client.capturing",
     "connect": "nbcontainers.client",
     "doctor": "nbcontainers.client",
+    "image": "nbcontainers.client.image",
     "load_ipython_extension": "nbcontainers.notebook",
 }
 

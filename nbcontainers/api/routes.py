@@ -12,6 +12,7 @@ from nbcontainers.api import (
     extensions,
     image_archives,
     images,
+    layers,
     logs,
     networks,
     prune,
@@ -46,6 +47,7 @@ _ROOMS = (
     extensions,
     shaping,
     captures,
+    layers,
     unsupported,
 )
 

@@ -6,8 +6,9 @@ given.
 
 Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and ``attaching`` with
 ``interactive`` (a container at a terminal), ``tree`` (the commands that change something), ``building``, ``listing``,
-``updating``, ``copying``, ``archives``, ``volumes``, ``networks``, ``shaping``, ``capturing`` and ``system`` (others),
-``formats`` (``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing`` (its tables).
+``updating``, ``copying``, ``archives``, ``layers``, ``volumes``, ``networks``, ``shaping``, ``capturing`` and
+``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing``
+(its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
@@ -20,6 +21,7 @@ from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     capturing,
     copying,
     executing,
+    layers,
     listing,
     networks,
     shaping,

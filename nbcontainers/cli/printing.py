@@ -77,6 +77,11 @@ def _both(first: str, second: str) -> Callable[[Row], str]:
     return lambda row: f"{human_bytes(row[first])} / {human_bytes(row[second])}" if first in row else ""
 
 
+def _maybe_bytes(value: Any) -> str:
+    return "" if pd.isna(value) else human_bytes(value)
+
+
+_MARKS = {"added": "A", "changed": "C", "removed": "D"}
 _CONTAINERS = [
     Column("CONTAINER ID", lambda row: short(row["id"])),
     Column("IMAGE", lambda row: row["image"], 1),
@@ -108,6 +113,30 @@ _USE = [
     Column("BLOCK I/O", _both("io_read_bytes", "io_write_bytes"), 4),
     Column("PIDS", lambda row: str(row["pids"]), 1),
 ]
+_LAYERS = [
+    Column("LAYER", lambda row: str(row["layer"])),
+    Column("DIGEST", lambda row: short(row["digest"]), 2),
+    Column("SIZE", lambda row: human_bytes(row["size_bytes"])),
+    Column("FILES", lambda row: str(row["files"]), 3),
+    Column("WASTED", lambda row: human_bytes(row["wasted_bytes"]) if row["wasted_bytes"] else ""),
+    Column("CREATED", lambda row: age(row["created"]), 4),
+    Column("CREATED BY", lambda row: row["created_by"], 1),
+]
+_LAYER_FILES = [
+    Column("LAYER", lambda row: str(row["layer"])),
+    Column("", lambda row: _MARKS[row["change"]]),
+    Column("SIZE", lambda row: human_bytes(row["size_bytes"] or -row["before_bytes"])),
+    Column("WASTED", lambda row: human_bytes(row["wasted_bytes"]) if row["wasted_bytes"] else "", 1),
+    Column("MODE", lambda row: row["mode"], 2),
+    Column("PATH", lambda row: row["path"]),
+]
+_IMAGE_DIFF = [
+    Column("", lambda row: _MARKS[row["change"]]),
+    Column("BEFORE", lambda row: _maybe_bytes(row["before_bytes"]), 1),
+    Column("AFTER", lambda row: _maybe_bytes(row["after_bytes"]), 1),
+    Column("DIFFERS", lambda row: row["differs"], 2),
+    Column("PATH", lambda row: row["path"]),
+]
 _DOCTOR = [
     Column("", lambda row: "✓" if row["available"] else "✗"),
     Column("FEATURE", lambda row: row["feature"]),
@@ -136,6 +165,9 @@ _LAYOUTS: tuple[tuple[frozenset[str], list[Column]], ...] = (
     (frozenset(("id", "image", "command", "state", "ports")), _CONTAINERS),
     (frozenset(("id", "repository", "tag", "size")), _IMAGES),
     (frozenset(("id", "created_by", "comment")), _HISTORY),
+    (frozenset(("layer", "digest", "wasted_bytes")), _LAYERS),
+    (frozenset(("layer", "path", "change", "wasted_bytes")), _LAYER_FILES),
+    (frozenset(("path", "change", "before_bytes", "after_bytes")), _IMAGE_DIFF),
     (frozenset(("name", "cpu_percent", "memory_bytes")), [Column("NAME", lambda row: row["name"]), *_USE]),
     (frozenset(("time", "cpu_percent", "memory_bytes")), [Column("TIME", lambda row: _plain(row["time"])), *_USE]),
     (frozenset(("network", "rate_bits_per_second", "delay_usec")), _SHAPING),

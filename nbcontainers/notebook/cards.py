@@ -5,13 +5,14 @@ from typing import Any
 
 from docker import DockerClient
 
+from nbcontainers.client.image import Image
 from nbcontainers.client.units import human_bytes
 
 _STYLE = "border:1px solid #ccc;border-radius:8px;padding:10px 14px;display:inline-block;min-width:24em;max-width:60em"
 
 
-class ImageCard:
-    """An image that a cell has built; its value is the image's id.
+class ImageCard(Image):
+    """An image that a cell has built; as text it is the image's id.
 
     Args:
         client: The engine.
@@ -19,23 +20,8 @@ class ImageCard:
     """
 
     def __init__(self, client: DockerClient, image: str) -> None:
-        document: dict[str, Any] = client.api.inspect_image(image)
-        self.id: str = document["Id"]
-        self.tags: list[str] = document["RepoTags"]
-        self.size_bytes: int = document["Size"]
-        self.config: dict[str, Any] = document["Config"] or {}
-        self.layers: list[str] = document["RootFS"].get("Layers") or []
+        super().__init__(client, image)
         self._history: list[dict[str, Any]] = client.api.history(image)
-
-    def __str__(self) -> str:
-        return self.id
-
-    def __repr__(self) -> str:
-        name = ", ".join(self.tags) or "<none>"
-        return f"{name}  {self.id[7:19]}  {human_bytes(self.size_bytes)}  {self._layers()}"
-
-    def _layers(self) -> str:
-        return f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -56,7 +42,7 @@ class ImageCard:
         name = html.escape(", ".join(self.tags) or "<none>")
         return (
             f"<div style='{_STYLE}'><div style='font-size:115%'>📦 <b>{name}</b> <code>{self.id[7:19]}</code></div>"
-            f"<div>{human_bytes(self.size_bytes)} in {self._layers()}</div>{facts}"
+            f"<div>{human_bytes(self.size_bytes)} in {self.layer_count}</div>{facts}"
             f"<details><summary>{len(self._history)} steps</summary><table>{rows}</table></details></div>"
         )
 
