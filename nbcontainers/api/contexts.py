@@ -10,19 +10,20 @@ import fcntl
 import io
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import BinaryIO
 
 from nbcontainers import errors
 from nbcontainers.build import archives, downloads
-from nbcontainers.build.events import BuildError
+from nbcontainers.build.events import BuildError, Workspace
 
 AT_ONCE_BYTES = 1 << 20
+_READ_BYTES = 1 << 18
 _F_SETPIPE_SZ = 1031
 _REMOTE_FILE = "remote"
 
 
-async def receive(chunks: AsyncIterator[bytes], path: Path) -> None:
-    """Unpack an archive into an empty directory while it arrives.
+async def receive(chunks: AsyncIterator[bytes], place: Workspace) -> None:
+    """Unpack an archive into an empty place while it arrives.
 
     Raises:
         errors.InvalidArgument: It is no tar archive, or a name in it leads outside.
@@ -33,14 +34,14 @@ async def receive(chunks: AsyncIterator[bytes], path: Path) -> None:
         if len(beginning) > AT_ONCE_BYTES:
             break
     else:
-        _unpack(io.BytesIO(bytes(beginning)), path)
+        _unpack(io.BytesIO(bytes(beginning)), place)
         return
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
     with contextlib.suppress(OSError):  # larger than usual where that is allowed
         fcntl.fcntl(write_fd, _F_SETPIPE_SZ, AT_ONCE_BYTES)
     os.set_blocking(write_fd, False)
-    reading = os.fdopen(read_fd, "rb", 0)
-    unpacking = asyncio.ensure_future(asyncio.to_thread(_unpack, reading, path))
+    reading = os.fdopen(read_fd, "rb", _READ_BYTES)
+    unpacking = asyncio.ensure_future(asyncio.to_thread(_unpack, reading, place))
     try:
         await _feed(write_fd, beginning, chunks)
     finally:
@@ -75,20 +76,20 @@ async def _write(fd: int, data: bytes | bytearray) -> None:
                 loop.remove_writer(fd)
 
 
-def _unpack(stream: io.BytesIO | io.FileIO, path: Path) -> None:
+def _unpack(stream: BinaryIO, place: Workspace) -> None:
     with stream:
         try:
-            archives.unpack(stream, str(path), keep_owners=False)
+            archives.unpack(stream, str(place.path), keep_owners=False, digests=place.digests)
         except errors.InvalidArgument as error:
             raise errors.InvalidArgument(f"the build context cannot be taken: {error}") from error
 
 
-async def fetch(url: str, path: Path, dockerfile: str) -> str:
+async def fetch(url: str, place: Workspace, dockerfile: str) -> str:
     """Fetch a context: an archive, or a Dockerfile alone.
 
     Args:
         url: With http or https.
-        path: The directory for it.
+        place: Where to put it.
         dockerfile: What the Dockerfile is called in an archive.
 
     Returns:
@@ -100,15 +101,16 @@ async def fetch(url: str, path: Path, dockerfile: str) -> str:
     """
     if downloads.is_git(url) or not downloads.is_url(url):
         raise errors.Unsupported(f"a git repository is not supported as build context: '{url}': clone it, and give '.'")
-    fetched = path / _REMOTE_FILE
+    fetched = place.path / _REMOTE_FILE
     try:
         await downloads.fetch(url, str(fetched), "")
     except BuildError as error:
         raise errors.InvalidArgument(f"error downloading remote context: {error}") from error
     if not await asyncio.to_thread(archives.is_archive, str(fetched)):
-        fetched.rename(path / "Dockerfile")
+        fetched.rename(place.path / "Dockerfile")
         return "Dockerfile"
     with open(fetched, "rb") as archive:
         fetched.unlink()
-        await asyncio.to_thread(archives.unpack, archive, str(path), keep_owners=False)
+        unpack = archives.unpack
+        await asyncio.to_thread(unpack, archive, str(place.path), keep_owners=False, digests=place.digests)
     return dockerfile

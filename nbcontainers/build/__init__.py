@@ -16,12 +16,12 @@ Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules``
 Reading order: as above; then ``events``, what a build is asked and what it tells.
 
 Example:
-    >>> async for event in builder.build(Path("context"), BuildOptions(tags=("hello:1",))):
+    >>> async for event in builder.build(Workspace(path=Path("/context")), BuildOptions(tags=("hello:1",))):
     ...     print(event)
 """
 
 from nbcontainers.build import events
 from nbcontainers.build.builder import Builder
-from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions
+from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions, Workspace
 
-__all__ = ["BuildError", "BuildEvent", "BuildOptions", "Builder", "events"]
+__all__ = ["BuildError", "BuildEvent", "BuildOptions", "Builder", "Workspace", "events"]

@@ -7,6 +7,7 @@ Source: Dockerfile reference § ADD (Adding local tar archives); POSIX.1-2017, p
 
 import os
 import tarfile
+from collections.abc import MutableMapping
 
 from nbcontainers.images import layers
 from nbcontainers.images.compression import FAILURES, Readable, decompressed
@@ -38,13 +39,16 @@ def is_archive(path: str) -> bool:
         return False
 
 
-def unpack(stream: Readable, directory: str, *, keep_owners: bool) -> None:
+def unpack(
+    stream: Readable, directory: str, *, keep_owners: bool, digests: MutableMapping[int, bytes] | None = None
+) -> None:
     """Unpack an archive below a directory.
 
     Args:
         stream: The archive.
         directory: Where to; it exists.
         keep_owners: Files keep their owners, and devices are made; without, all is root's, and devices are refused.
+        digests: Gets the SHA-256 of each regular file's content, by its inode's number.
 
     Raises:
         InvalidArgument: It is no archive, is cut short, or has a name that leads out of the root.
@@ -53,6 +57,6 @@ def unpack(stream: Readable, directory: str, *, keep_owners: bool) -> None:
     owner = None if keep_owners else _ROOT
     root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        layers.extract(stream, root_fd, Rules(whiteouts=False, owner=owner, devices=keep_owners))
+        layers.extract(stream, root_fd, Rules(whiteouts=False, owner=owner, devices=keep_owners), "", digests)
     finally:
         os.close(root_fd)

@@ -15,7 +15,7 @@ from nbcontainers.build import cache, checking, graph, ignore, rules, stubs
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.caches import Caches
 from nbcontainers.build.draft import PROXY_ARGS, Draft, Scope
-from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions, Built, Step, StepDone, Warning
+from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions, Built, Step, StepDone, Warning, Workspace
 from nbcontainers.build.graph import Graph, Wish
 from nbcontainers.build.ignore import Matcher
 from nbcontainers.build.parser import parse
@@ -57,20 +57,20 @@ class Builder:
         stubs.make_layer(self._stubs)
 
     @contextlib.contextmanager
-    def workspace(self) -> Iterator[Path]:
+    def workspace(self) -> Iterator[Workspace]:
         """Make a directory for a context, which is removed in the end, or when the next engine starts."""
         path = self._scratch / f"context-{os.urandom(8).hex()}"
         path.mkdir(mode=0o755)
         try:
-            yield path
+            yield Workspace(path=path)
         finally:
             self._discard(path)
 
-    async def build(self, context: Path, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
+    async def build(self, context: Workspace, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
         """Build an image.
 
         Args:
-            context: The folder that COPY and ADD see, with the Dockerfile in it; this build's alone.
+            context: What COPY and ADD see, with the Dockerfile in it.
             options: How.
 
         Yields:
@@ -98,9 +98,9 @@ class Builder:
     def _new_scratch(self) -> Scratch:
         return Scratch(self._scratch / os.urandom(8).hex(), self._discard)
 
-    def _plan(self, context: Path, options: BuildOptions) -> tuple[Graph, Build]:
+    def _plan(self, context: Workspace, options: BuildOptions) -> tuple[Graph, Build]:
         """Read the Dockerfile, and sort its stages."""
-        tree = parse(_read(context, options.dockerfile))
+        tree = parse(_read(context.path, options.dockerfile))
         buildargs = {name: value for name, value in options.buildargs.items() if value is not None}
         checked = buildargs.get(CHECK) or tree.directives.get("check", "").partition(" ")[0]
         checks = Checks(settings=rules.settings(checked))
@@ -118,7 +118,7 @@ class Builder:
             caches=self.caches,
             scratch=self._new_scratch,
             stubs=self._stubs,
-            context=Context(context, _ignored(context, options.dockerfile)),
+            context=Context(context, _ignored(context.path, options.dockerfile)),
             options=options,
             scope=Scope(buildargs, plan.arguments, tree.escape, checks, created),
             checks=checks,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nbcontainers.errors import Error
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
 
 def _no_limits() -> "LinuxResources":
     return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """A place for one build's context.
+
+    Args:
+        path: An absolute path; the files in it belong to this build alone.
+        digests: The SHA-256 of files' contents, by their inodes' numbers, as far as they are known.
+    """
+
+    path: Path
+    digests: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

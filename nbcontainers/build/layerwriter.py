@@ -10,6 +10,7 @@ not a byte of it moves.
 Source: Dockerfile reference § COPY; Documentation/filesystems/overlayfs.rst.
 """
 
+import contextlib
 import os
 import stat
 from collections import deque
@@ -50,6 +51,7 @@ class LayerWriter:
         self._new: set[str] = set()
         self._first: dict[tuple[int, int], str] = {}
         self._linked: set[tuple[int, int]] = set()
+        self._written: set[str] = set()
 
     def __enter__(self) -> "LayerWriter":
         return self
@@ -184,10 +186,10 @@ class LayerWriter:
             raise BuildError(f"cannot copy the file '{os.path.basename(path)}' over a directory")
         mode = entry.status.st_mode
         identity = (entry.status.st_dev, entry.status.st_ino)
-        try:
-            os.unlink(target)
-        except FileNotFoundError:
-            pass
+        if not is_new or target in self._written:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)
+        self._written.add(target)
         if entry.status.st_nlink > 1 and stat.S_ISREG(mode):
             first = self._first.setdefault(identity, target)
             if first != target:

@@ -9,6 +9,7 @@ Source: Dockerfile reference § COPY, § ADD; Go, package path/filepath § Match
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nbcontainers.build import ignore
@@ -37,12 +38,14 @@ class Picked:
         name: The source's own name, which a single file keeps in a directory.
         is_directory: The entries are what a directory holds, the first one the directory itself.
         is_private: The files belong to this build alone: they may become part of the layer as they are.
+        digests: The SHA-256 of contents, by inode, of those files that have been read already.
         entries: The files.
     """
 
     name: str
     is_directory: bool
     is_private: bool = False
+    digests: Mapping[int, bytes] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
 
@@ -53,10 +56,19 @@ class Root:
         root_fd: Its directory; the root's own from now on, until ``close``.
         ignored: What of it is not to be seen.
         is_private: See ``Picked``.
+        digests: See ``Picked``.
     """
 
-    def __init__(self, root_fd: int, ignored: Matcher | None = None, *, is_private: bool = False) -> None:
+    def __init__(
+        self,
+        root_fd: int,
+        ignored: Matcher | None = None,
+        *,
+        is_private: bool = False,
+        digests: Mapping[int, bytes] | None = None,
+    ) -> None:
         self._root_fd = root_fd
+        self._digests = digests or {}
         self._ignored = ignored
         self._is_private = is_private
         self._fds: list[int] = []
@@ -162,7 +174,7 @@ class Root:
         name = path.rpartition("/")[2]
         fd = self._open(path)
         status = os.fstat(fd)
-        picked = Picked(name=name, is_directory=stat.S_ISDIR(status.st_mode), is_private=self._is_private)
+        picked = self._new(name, is_directory=stat.S_ISDIR(status.st_mode))
         if picked.is_directory:
             picked.entries.append(Entry(f"/proc/self/fd/{fd}", "", status))
             picked.entries += self._walk(f"/proc/self/fd/{fd}", path, None, excluded)
@@ -170,9 +182,12 @@ class Root:
             picked.entries.append(Entry(f"/proc/self/fd/{fd}", "", status))
         return picked
 
+    def _new(self, name: str, *, is_directory: bool) -> Picked:
+        return Picked(name=name, is_directory=is_directory, is_private=self._is_private, digests=self._digests)
+
     def _below(self, base: str, included: Matcher | None, excluded: Matcher | None) -> Picked:
         fd = self._open(base)
-        picked = Picked(name="", is_directory=True, is_private=self._is_private)
+        picked = self._new("", is_directory=True)
         picked.entries.append(Entry(f"/proc/self/fd/{fd}", "", os.fstat(fd)))
         picked.entries += self._walk(f"/proc/self/fd/{fd}", base, included, excluded)
         return picked
@@ -258,18 +273,19 @@ def digest(picked: list[Picked], *, with_owners: bool) -> str:
             if stat.S_ISDIR(entry.status.st_mode):
                 head = f"{entry.target}\0{entry.status.st_mode:o}:{owner}\0"
             sha256.update(head.encode("utf-8", "surrogateescape"))
-            _update(sha256, entry)
+            if stat.S_ISLNK(entry.status.st_mode):
+                sha256.update(os.fsencode(os.readlink(entry.path)))
+            elif stat.S_ISREG(entry.status.st_mode):
+                sha256.update(one.digests.get(entry.status.st_ino) or _content_digest(entry.path))
     return sha256.hexdigest()
 
 
-def _update(sha256: "hashlib._Hash", entry: Entry) -> None:
-    """Feed a file's content to a digest."""
-    if stat.S_ISLNK(entry.status.st_mode):
-        sha256.update(os.fsencode(os.readlink(entry.path)))
-    elif stat.S_ISREG(entry.status.st_mode):
-        fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            while block := os.read(fd, _BLOCK_BYTES):
-                sha256.update(block)
-        finally:
-            os.close(fd)
+def _content_digest(path: str) -> bytes:
+    sha256 = hashlib.sha256()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while block := os.read(fd, _BLOCK_BYTES):
+            sha256.update(block)
+    finally:
+        os.close(fd)
+    return sha256.digest()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nbcontainers.build import archives, cache, downloads, modes, selection, stubs
 from nbcontainers.build.draft import Draft
-from nbcontainers.build.events import BuildError
+from nbcontainers.build.events import BuildError, Workspace
 from nbcontainers.build.expansion import Style
 from nbcontainers.build.ignore import Matcher
 from nbcontainers.build.instructions import Copy, Text
@@ -79,12 +79,13 @@ class Context:
     """The folder that a build sees: its directory, and what of it is not to be seen.
 
     Args:
-        directory: An absolute path; the files belong to this build alone.
+        place: Where it is.
         ignored: From .dockerignore.
     """
 
-    def __init__(self, directory: Path, ignored: Matcher) -> None:
-        self.directory = directory
+    def __init__(self, place: Workspace, ignored: Matcher) -> None:
+        self.directory = place.path
+        self._digests = place.digests
         self.ignored = ignored if ignored.patterns else None
 
     def purge(self) -> None:
@@ -102,7 +103,8 @@ class Context:
 
     def root(self) -> Root:
         """Return it as something to copy from."""
-        return Root(os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self.ignored, is_private=True)
+        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return Root(fd, self.ignored, is_private=True, digests=self._digests)
 
 
 class CopyStep:

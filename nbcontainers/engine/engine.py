@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from nbcontainers import errors
-from nbcontainers.build import Builder, BuildEvent, BuildOptions
+from nbcontainers.build import Builder, BuildEvent, BuildOptions, Workspace
 from nbcontainers.build.running import Runner
 from nbcontainers.engine import creation, limits, recovery, sharing, update
 from nbcontainers.engine.captures import Captures
@@ -392,7 +392,7 @@ class Engine:
             raise errors.NotFound("the build's secrets are no longer kept: give them again")
         return secrets
 
-    async def build(self, context: Path, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
+    async def build(self, context: Workspace, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
         """Build an image; see ``nbcontainers.build.Builder.build``."""
         async with contextlib.aclosing(self.builder.build(context, options)) as events:
             async for event in events:

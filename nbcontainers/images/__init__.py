@@ -4,9 +4,9 @@ Layers come in as tar archives or as the upper directories of containers, and le
 only the runtime mounts. Nothing here mounts anything visible, and nothing knows of containers.
 
 Reading order: ``references`` (names), ``config`` (the OCI image configuration), ``snapshots`` (layers as
-directories), ``packing``, ``unpacking``, ``compression`` and ``skeletons`` (trees and archives), ``layers`` (between
-the two), ``changes`` (what an import may set), ``store`` (images, tags, what is kept on disk), ``writing`` (a
-container's files as an image), ``exporting`` and ``archives`` (images to archives and back).
+directories), ``headers``, ``packing``, ``unpacking``, ``compression`` and ``skeletons`` (trees and archives),
+``layers`` (between the two), ``changes`` (what an import may set), ``store`` (images, tags, what is kept on disk),
+``writing`` (a container's files as an image), ``exporting`` and ``archives`` (images to archives and back).
 
 Example:
     >>> images = Images(Path("/var/lib/nbcontainers/images"))

@@ -24,6 +24,7 @@ from nbcontainers import errors
 from nbcontainers.images.compression import FAILURES, Prefixed, Readable, decompressed, read_exactly
 from nbcontainers.images.config import ImageConfig, architecture, decode, digest
 from nbcontainers.images.exporting import BLOBS, NAME_ANNOTATION, REFERENCE_ANNOTATION
+from nbcontainers.images.headers import Archive
 from nbcontainers.images.packing import Hash
 from nbcontainers.images.references import check_new
 from nbcontainers.images.staging import Stack, Staged, unpack
@@ -153,10 +154,9 @@ class _Loading:
         """Take the whole archive in."""
         try:
             source = Source(decompressed(stream))
-            with tarfile.TarFile(fileobj=source, mode="r") as archive:  # type: ignore[arg-type]
+            with Archive(source) as archive:
                 while (member := archive.next()) is not None:
                     self._take(member, source)
-                    archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                 source.finish()
         except _FAILURES as error:
             raise errors.InvalidArgument(f"cannot read the archive: {error}") from error

@@ -8,6 +8,7 @@ Source: OCI image-spec, layer.md; Documentation/filesystems/overlayfs.rst.
 
 import contextlib
 import os
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -96,7 +97,9 @@ def inherit(directory: Path, implied: list[str], below: Rootfs) -> None:
         os.close(below_fd)
 
 
-def extract(stream: Readable, root_fd: int, rules: Rules, base: str = "") -> None:
+def extract(
+    stream: Readable, root_fd: int, rules: Rules, base: str = "", digests: MutableMapping[int, bytes] | None = None
+) -> None:
     """Unpack an archive, compressed or not, into a directory that has files already.
 
     Args:
@@ -104,13 +107,14 @@ def extract(stream: Readable, root_fd: int, rules: Rules, base: str = "") -> Non
         root_fd: What no path leaves.
         rules: How.
         base: Where to, a path in the root.
+        digests: See ``Unpacker``.
 
     Raises:
         errors.InvalidArgument: It is no archive, is cut short, breaks a rule, or has a name that leads out of the root.
         errors.Unavailable: The disk is full.
         OSError: EROFS, the file system is mounted read-only.
     """
-    with Unpacker(root_fd, rules, base) as unpacker:
+    with Unpacker(root_fd, rules, base, digests) as unpacker:
         unpacker.unpack(Source(decompressed(stream)))
 
 

@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from nbcontainers.images import headers
 from nbcontainers.linux import files, overlay
 
 WHITEOUT_PREFIX = ".wh."
@@ -194,7 +195,7 @@ class Packer:
             if error.errno in _VANISHED or (stat.S_ISLNK(status.st_mode) and error.errno == errno.EINVAL):
                 return False
             raise
-        self._sink.write(_header(member))
+        self._sink.write(headers.write(member))
         if member.isdir() and self._layer and overlay.is_opaque(path):
             self._mark(f"{name}/{OPAQUE_MARKER}")
         return member.isdir()
@@ -208,7 +209,7 @@ class Packer:
             if not stat.S_ISREG(status.st_mode):
                 return
             member = self._member(name, status, _xattrs(fd))
-            self._sink.write(_header(member))
+            self._sink.write(headers.write(member))
             self._sink.copy(fd, member.size)
             self._sink.write(bytes(-member.size % tarfile.BLOCKSIZE))
         finally:
@@ -238,7 +239,7 @@ class Packer:
         return member
 
     def _mark(self, name: str) -> None:
-        self._sink.write(_header(tarfile.TarInfo(name)))
+        self._sink.write(headers.write(tarfile.TarInfo(name)))
 
     def add_data(self, name: str, data: bytes) -> None:
         """Write a file that is not on the disk, with nothing about it that could change: root's, of the epoch."""
@@ -256,7 +257,7 @@ class Packer:
             member.type, member.mode = tarfile.DIRTYPE, 0o755
         else:
             member.size = size
-        self._sink.write(_header(member))
+        self._sink.write(headers.write(member))
 
     def add_padding(self, size: int) -> None:
         """Write what follows the content of a file of ``size`` bytes."""
@@ -265,10 +266,6 @@ class Packer:
     def close(self) -> None:
         """Write the end of the archive."""
         self._sink.write(bytes(2 * tarfile.BLOCKSIZE))
-
-
-def _header(member: tarfile.TarInfo) -> bytes:
-    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _xattrs(path: str | int) -> dict[str, str]:

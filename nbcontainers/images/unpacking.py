@@ -10,20 +10,24 @@ Source: pax(1) § pax Interchange Format; OCI image-spec, layer.md; Documentatio
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import tarfile
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from types import TracebackType
 
 from nbcontainers import errors
 from nbcontainers.images.compression import FAILURES, Readable
+from nbcontainers.images.headers import Archive
 from nbcontainers.images.packing import OPAQUE_MARKER, OVERLAY_XATTR, WHITEOUT_PREFIX, XATTR_PREFIX
 from nbcontainers.images.skeletons import Recorder
 from nbcontainers.linux import files, mounts, overlay
 
 _COPY_BYTES = 1 << 20
 _HOLE_BYTES = 1 << 16
+_MOST_OPENED = 128
 _ZEROS = bytes(_HOLE_BYTES)
 _FAILURES: tuple[type[Exception], ...] = (tarfile.TarError, OSError, ValueError, *FAILURES)
 
@@ -41,6 +45,7 @@ class Source:
         self._recorder = recorder
         self._position = 0
         self._last = b""
+        self._again = b""
 
     def tell(self) -> int:
         """Return how much has been read."""
@@ -56,6 +61,8 @@ class Source:
 
     def read(self, size: int = -1) -> bytes:
         """Return so many bytes, less only at the end."""
+        if self._again:
+            return self._read_again(size)
         parts = []
         while size and (data := self._stream.read(min(size, _COPY_BYTES) if size > 0 else _COPY_BYTES)):
             parts.append(data)
@@ -66,6 +73,18 @@ class Source:
         if self._recorder is not None and data:
             self._recorder.keep(data)
         return data
+
+    def unread(self, data: bytes) -> None:
+        """Have the last bytes that were read come again."""
+        self._again = data
+        self._position -= len(data)
+
+    def _read_again(self, size: int) -> bytes:
+        size = len(self._again) if size < 0 else size
+        data, self._again = self._again[:size], self._again[size:]
+        self._position += len(data)
+        self._last = data
+        return data if len(data) == size or self._again else data + self.read(size - len(data))
 
     def read_content(self, size: int) -> bytes:
         """Return at most so many bytes of a file that ``content`` was said of.
@@ -122,13 +141,19 @@ class Unpacker:
         root_fd: What no path leaves.
         rules: How.
         base: The directory that members are relative to: a path in the root.
+        digests: Gets the SHA-256 of each regular file's content, by its inode's number.
     """
 
-    def __init__(self, root_fd: int, rules: Rules, base: str = "") -> None:
+    def __init__(
+        self, root_fd: int, rules: Rules, base: str = "", digests: MutableMapping[int, bytes] | None = None
+    ) -> None:
         self._root_fd = root_fd
         self._rules = rules
         self._base = base
+        self._digests = digests
         self._directories: list[tuple[str, tarfile.TarInfo]] = []
+        self._opened: dict[str, int] = {}
+        self._has_removed = False
         self._implied: dict[str, None] = {}
         self.size_bytes = 0
 
@@ -141,6 +166,7 @@ class Unpacker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._forget_opened()
         if kind is None:
             self._set_times()
 
@@ -152,11 +178,10 @@ class Unpacker:
             errors.Unavailable: The disk is full.
         """
         try:
-            with tarfile.TarFile(fileobj=source, mode="r") as archive:  # type: ignore[arg-type]
+            with Archive(source) as archive:
                 self._archive, self._source = archive, source
                 while (member := archive.next()) is not None:
                     self.extract(member)
-                    archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                 source.finish()
         except _FAILURES as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -174,17 +199,26 @@ class Unpacker:
                 self._directories.append((".", member))
             return
         parent, _, name = path.rpartition("/")
-        parent_fd = self._open_parent(parent)
-        try:
-            if self._rules.whiteouts and name.startswith(WHITEOUT_PREFIX):
-                self._white_out(parent_fd, name, member)
-                return
-            self._make(parent_fd, path, member)
-        finally:
-            os.close(parent_fd)
+        parent_fd = self._opened.get(parent, -1)
+        if parent_fd < 0:
+            if len(self._opened) >= _MOST_OPENED:
+                self._forget_opened()
+            parent_fd = self._opened[parent] = self._open_parent(parent)
+        if self._rules.whiteouts and name.startswith(WHITEOUT_PREFIX):
+            self._white_out(parent_fd, name, member)
+            return
+        self._make(parent_fd, path, member)
+        if self._has_removed:
+            self._has_removed = False
+            self._forget_opened()
         if member.isdir():
             self._implied.pop(path, None)
             self._directories.append((path, member))
+
+    def _forget_opened(self) -> None:
+        """Find directories anew from now on: those that were opened may be at their paths no longer."""
+        while self._opened:
+            os.close(self._opened.popitem()[1])
 
     def _white_out(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
         """Hide what is below; what the archive itself has put there stays.
@@ -225,14 +259,15 @@ class Unpacker:
 
     def _make(self, parent_fd: int, path: str, member: tarfile.TarInfo) -> None:
         name = path.rpartition("/")[2]
+        if member.isreg():
+            self._make_file(parent_fd, name, path, member)
+            return
         hides = self._clear(parent_fd, name, member)
         if member.isdir():
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=parent_fd)
             if hides:
                 overlay.set_opaque(f"/proc/self/fd/{parent_fd}/{name}")
-        elif member.isreg():
-            self._write_file(parent_fd, path, member)
         elif member.issym():
             os.symlink(member.linkname, name, dir_fd=parent_fd)
             self.size_bytes += len(os.fsencode(member.linkname))
@@ -272,29 +307,51 @@ class Unpacker:
             files.remove_tree(name, dir_fd=parent_fd)
         else:
             os.unlink(name, dir_fd=parent_fd)
+        self._has_removed = True
         return hides
 
-    def _write_file(self, parent_fd: int, path: str, member: tarfile.TarInfo) -> None:
+    def _make_file(self, parent_fd: int, name: str, path: str, member: tarfile.TarInfo) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(path.rpartition("/")[2], flags, 0o600, dir_fd=parent_fd)
         try:
-            if member.issparse():
-                sparse = self._archive.extractfile(member)
-                while sparse is not None and (data := sparse.read(_COPY_BYTES)):
-                    _write(fd, data)
-            else:
-                left = member.size
-                if left:
-                    self._source.content(left, path)
-                while left:
-                    data = self._source.read_content(left)
-                    left -= len(data)
-                    _write(fd, data)
-            if member.size:
-                os.ftruncate(fd, member.size)  # where it ends with a hole
-            self.size_bytes += member.size
+            fd = os.open(name, flags, 0o600, dir_fd=parent_fd)
+        except FileExistsError:
+            self._clear(parent_fd, name, member)
+            fd = os.open(name, flags, 0o600, dir_fd=parent_fd)
+        try:
+            self._write_content(fd, path, member)
+            uid, gid = self._rules.owner or (member.uid, member.gid)
+            os.fchown(fd, uid, gid)
+            os.fchmod(fd, member.mode & 0o7777)
+            self._set_attributes(fd, member)
+            os.utime(fd, (member.mtime, member.mtime))
         finally:
             os.close(fd)
+
+    def _write_content(self, fd: int, path: str, member: tarfile.TarInfo) -> None:
+        self.size_bytes += member.size
+        if member.issparse():
+            sparse = self._archive.extractfile(member)
+            while sparse is not None and (data := sparse.read(_COPY_BYTES)):
+                _write(fd, data)
+            os.ftruncate(fd, member.size)
+            if self._digests is not None:
+                self._digests.pop(os.fstat(fd).st_ino, None)  # of a file that has been replaced
+            return
+        left = member.size
+        if left:
+            self._source.content(left, path)
+        ends_with_hole = False
+        sha256 = hashlib.sha256()
+        while left:
+            data = self._source.read_content(left)
+            left -= len(data)
+            ends_with_hole = _write(fd, data)
+            if self._digests is not None:
+                sha256.update(data)
+        if ends_with_hole:
+            os.ftruncate(fd, member.size)
+        if self._digests is not None:
+            self._digests[os.fstat(fd).st_ino] = sha256.digest()
 
     def _link(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
         target_parent, _, target_name = clean(member.linkname).rpartition("/")
@@ -310,18 +367,23 @@ class Unpacker:
         os.chown(name, uid, gid, dir_fd=parent_fd, follow_symlinks=False)
         if not member.issym():
             os.chmod(name, member.mode & 0o7777, dir_fd=parent_fd)
+        if member.pax_headers:
+            self._set_attributes(f"/proc/self/fd/{parent_fd}/{name}", member)
+        os.utime(name, (member.mtime, member.mtime), dir_fd=parent_fd, follow_symlinks=False)
+
+    def _set_attributes(self, file: str | int, member: tarfile.TarInfo) -> None:
+        """Set a file's extended attributes; the file is a path without a link at its end, or a descriptor."""
+        follow = isinstance(file, int)
         for key, value in member.pax_headers.items():
             attribute = key.removeprefix(XATTR_PREFIX)
             # An overlay's attributes would make a layer show what lies outside of it.
             if attribute != key and not attribute.startswith(OVERLAY_XATTR):
-                path = f"/proc/self/fd/{parent_fd}/{name}"
                 encoded = value.encode("utf-8", "surrogateescape")
                 try:
-                    os.setxattr(path, attribute, encoded, follow_symlinks=False)
+                    os.setxattr(file, attribute, encoded, follow_symlinks=follow)
                 except OSError as error:
                     if error.errno != errno.ENOTSUP:  # the file system has no such attributes
                         raise
-        os.utime(name, (member.mtime, member.mtime), dir_fd=parent_fd, follow_symlinks=False)
 
     def _set_times(self) -> None:
         """Set the times of directories again, which making their files has changed."""
@@ -335,10 +397,10 @@ class Unpacker:
                     os.close(fd)
 
 
-def _write(fd: int, data: bytes) -> None:
-    """Write a part of a new file; what is all zeros for long enough becomes a hole."""
+def _write(fd: int, data: bytes) -> bool:
+    """Write a part of a new file; what is all zeros for long enough becomes a hole. Say whether it ends with one."""
     view = memoryview(data)
-    begin = 0
+    begin = end = 0
     while begin < len(data):
         end = begin
         while end < len(data) and not _is_hole(data, end):
@@ -351,6 +413,7 @@ def _write(fd: int, data: bytes) -> None:
             begin += _HOLE_BYTES
         if begin > end:
             os.lseek(fd, min(begin, len(data)) - end, os.SEEK_CUR)
+    return begin > end
 
 
 def _is_hole(data: bytes, begin: int) -> bool:
