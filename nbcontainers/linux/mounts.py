@@ -11,9 +11,11 @@ choice, so that no link in a container leads out of it.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
+from nbcontainers.errors import SyscallError
 from nbcontainers.linux.libc import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -63,6 +65,7 @@ _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_IN_ROOT = 0x10
 _OPEN_HOW = struct.Struct("=3Q")
+_OPEN_ATTEMPTS = 1000
 _MOUNT_ATTR = struct.Struct("=4Q")
 
 
@@ -259,7 +262,15 @@ def openat2(dir_fd: int, path: str, flags: int, *, mode: int = 0, resolve: int =
     Raises:
         SyscallError: ENOENT, ELOOP, EACCES as for ``open(2)``; EXDEV when the path would leave the root.
 
-    Source: openat2(2).
+    Source: openat2(2) § EAGAIN.
     """
     how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
-    return syscall("openat2", SYS_OPENAT2, dir_fd, os.fsencode(path), how, len(how), path=path)
+    attempts_left = _OPEN_ATTEMPTS
+    while True:
+        try:
+            return syscall("openat2", SYS_OPENAT2, dir_fd, os.fsencode(path), how, len(how), path=path)
+        except SyscallError as error:
+            # At a "..", while anything on the machine was renamed or mounted: it might have led out of the root.
+            attempts_left -= 1
+            if error.errno != errno.EAGAIN or not attempts_left:
+                raise
