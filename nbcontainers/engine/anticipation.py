@@ -60,14 +60,14 @@ class Anticipation:
             return
         namespace_fd = self._networking.attach_at_once(container)
         try:
-            request = self._specification.request(container)
+            request, rootfs_fd = self._specification.request(container)
         except (OSError, errors.Error):
             # The start itself will find the same, and say so to somebody.
             if namespace_fd is not None:
                 os.close(namespace_fd)
             self._networking.leave(container)
             return
-        prepared = self._launcher.prepare_at_once(request, network_namespace_fd=namespace_fd)
+        prepared = self._launcher.prepare_at_once(request, rootfs_fd=rootfs_fd, network_namespace_fd=namespace_fd)
         timer = asyncio.get_running_loop().call_later(ANTICIPATION_SECONDS, self.give_up, container)
         self._anticipated[container.id] = _Anticipated(prepared, container.networks, timer)
         container.networks = self._networking.without_places(container)

@@ -160,7 +160,7 @@ def make(
     """
     try:
         specification.make_directory(container.id)
-        snapshots.prepare(container.id, image.snapshot)
+        snapshots.prepare(container.id, image.snapshot, volatile=container.host_config.auto_remove, more_to_come=True)
         container.mounts = tuple(_resolve_mounts(container, volumes, donors))
         _fill_new_volumes(container, snapshots, volumes)
     except OSError as error:

@@ -97,6 +97,8 @@ class Engine:
         )
         self.cleanup.refill(self.specification.stock.refill)
         self.cleanup.refill(self.snapshots.stock.refill)
+        self.cleanup.refill(self.snapshots.standby.refill)
+        undo.callback(self.snapshots.standby.close)
         self.launcher = Launcher(self.specification.cgroup_parent)
         containers = self._state.containers()
         found = await recovery.find(containers, self.specification)
@@ -156,6 +158,7 @@ class Engine:
         await self.launcher.close()
         await self.networks.close(purge=idle)
         await asyncio.to_thread(self.cleanup.close)
+        await asyncio.to_thread(self.snapshots.standby.close)
         if idle:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(_remove_cgroups, self.specification.cgroup_parent)

@@ -194,14 +194,17 @@ class Lifecycle:
     async def _prepare(self, container: Container) -> Prepared:
         """Give the container its network, and a shim that does all but execute its program."""
         namespace_fd = await self._networking.attach(container)
-        try:
-            request = self._specification.request(container)
-            shared = sharing.open_all(container, self.containers, self._process_fd)
-        except BaseException:
+        with contextlib.ExitStack() as undo:
             if namespace_fd is not None:
-                os.close(namespace_fd)
-            raise
-        return await self._launcher.prepare(request, network_namespace_fd=namespace_fd, shared_fds=shared.values())
+                undo.callback(os.close, namespace_fd)
+            request, rootfs_fd = self._specification.request(container)
+            if rootfs_fd is not None:
+                undo.callback(os.close, rootfs_fd)
+            shared = sharing.open_all(container, self.containers, self._process_fd)
+            undo.pop_all()
+        return await self._launcher.prepare(
+            request, rootfs_fd=rootfs_fd, network_namespace_fd=namespace_fd, shared_fds=shared.values()
+        )
 
     def _process_fd(self, container: Container | None) -> int | None:
         """Return a new pidfd of a container's first process; None when it does not run."""

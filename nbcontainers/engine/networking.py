@@ -211,7 +211,7 @@ class Networking:
         """Do as ``attach`` does, where the container ``is_ready``."""
         if not self._wishes(container):
             self._enter(container, [])
-            return None
+            return self._isolated(container)
         endpoint = self._networks.attach_at_once(container.id)
         self._enter(container, [endpoint])
         return endpoint.namespace_fd
@@ -236,7 +236,7 @@ class Networking:
         endpoints = await self._networks.join(container.id, wishes) if wishes else []
         self._enter(container, endpoints)
         if not endpoints:
-            return None
+            return self._isolated(container)
         namespace_fd = endpoints[0].namespace_fd
         try:
             await self._naming.serve(container, namespace_fd)
@@ -246,6 +246,10 @@ class Networking:
             os.close(namespace_fd)
             raise
         return namespace_fd
+
+    def _isolated(self, container: Container) -> int | None:
+        """Return a namespace for a container without a network, where one lies ready."""
+        return self._networks.isolated.take() if container.host_config.network_mode == NONE else None
 
     def _tell_linked(self, container: Container) -> None:
         """Have the running containers that are linked to one know its new address."""

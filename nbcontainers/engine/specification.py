@@ -124,15 +124,21 @@ class Specification:
         self._snapshots.remove(container.id)
         self._cleanup.discard(self.directory(container.id))
 
-    def request(self, container: Container) -> Request:
-        """Describe the container, as it stands now, to the launcher."""
+    def request(self, container: Container) -> tuple[Request, int | None]:
+        """Describe the container, as it stands now, to the launcher.
+
+        Returns:
+            The request, and the root file system, which is the caller's, where it was mounted ahead.
+        """
         config, host_config = container.config, container.host_config
         directory = self.directory(container.id)
-        return Request(
+        spec = self._spec(container, self._own_files(container))
+        rootfs, rootfs_fd = self._snapshots.mounted(container.id, volatile=host_config.auto_remove)
+        request = Request(
             id=container.id,
             directory=str(directory),
-            spec=self._spec(container, self._own_files(container)),
-            rootfs=self._snapshots.mounts(container.id, volatile=host_config.auto_remove),
+            spec=spec,
+            rootfs=rootfs,
             tty=config.tty,
             openStdin=config.open_stdin,
             logMaxBytes=host_config.log_max_bytes or DEFAULT_LOG_BYTES,
@@ -141,6 +147,7 @@ class Specification:
             init=bool(host_config.init) and host_config.namespaces.pid == "",
             network=_network(container),
         )
+        return request, rootfs_fd
 
     def _own_files(self, container: Container) -> dict[str, str]:
         """Return the files for which the engine answers, by their paths in the container.

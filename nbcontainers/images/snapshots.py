@@ -32,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nbcontainers import errors
+from nbcontainers.images.standby import Standby, Wanted
 from nbcontainers.linux import files
 from nbcontainers.runtime.spec import Rootfs
 from nbcontainers.runtime.stock import Stock
@@ -44,6 +45,7 @@ class Snapshots:
 
     Attributes:
         stock: Active snapshots that nobody has asked for yet.
+        standby: Such ones that are mounted already.
 
     Args:
         root: Their directory; made when missing.
@@ -61,18 +63,24 @@ class Snapshots:
         for directory in (self._layers, self._active, self._trash):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.stock = Stock(root / "blank", _fill_blank)
+        self.standby = Standby(
+            root / "standby",
+            self.stock.take,
+            lambda directory, wanted: self._rootfs(directory, wanted.parent, wanted.volatile),
+        )
         # Who stands on what; the lock makes looking and changing one step, so that no parent is removed in between.
         self._lock = threading.RLock()
         self._parents = {entry.name: _read_parent(entry.path) for entry in os.scandir(self._layers)}
         self._active_parents = {entry.name: _read_parent(entry.path) for entry in os.scandir(self._active)}
 
-    def prepare(self, key: str, parent: str | None, *, volatile: bool = False) -> Rootfs:
+    def prepare(self, key: str, parent: str | None, *, volatile: bool = False, more_to_come: bool = False) -> Rootfs:
         """Make an active snapshot over ``parent``.
 
         Args:
             key: Its key, such as a container's id.
             parent: A committed snapshot, or None for an empty root.
             volatile: Its files need not survive a crash of the machine.
+            more_to_come: There may be more of this kind, so that it is worth while to have some on ``standby``.
 
         Raises:
             errors.Conflict: The key is taken.
@@ -85,7 +93,8 @@ class Snapshots:
                 raise errors.Conflict(f"snapshot '{key}' exists")
             self._active_parents[key] = parent
         try:
-            self.stock.take(directory)
+            if not (more_to_come and parent and self.standby.take(key, Wanted(parent, volatile), directory)):
+                self.stock.take(directory)
             with open(f"{directory}/parent", "wb", 0) as file:
                 file.write((parent or "").encode())
             return self._rootfs(directory, parent, volatile)
@@ -99,6 +108,18 @@ class Snapshots:
         Raises:
             errors.NotFound: There is no such snapshot.
         """
+        self.standby.let_go(key)
+        return self._described(key, volatile)
+
+    def mounted(self, key: str, *, volatile: bool = False) -> tuple[Rootfs, int | None]:
+        """Do as ``mounts`` does, and return the mount as well, which is the caller's, where it was made ahead.
+
+        Raises:
+            errors.NotFound: There is no such snapshot.
+        """
+        return self._described(key, volatile), self.standby.mount_of(key)
+
+    def _described(self, key: str, volatile: bool) -> Rootfs:
         with self._lock:
             if key not in self._active_parents:
                 raise errors.NotFound(f"snapshot '{key}' not found")
@@ -220,11 +241,13 @@ class Snapshots:
             if name not in self._parents:
                 raise errors.NotFound(f"snapshot '{name}' not found")
             self._check_childless(name)
+            self.standby.forget(name)
             (self._layers / name).rename(self._active / key)
             self._active_parents[key] = self._parents.pop(name)
 
     def remove(self, key: str) -> None:
         """Remove an active snapshot; one that is not there is no error."""
+        self.standby.let_go(key)
         with self._lock:
             trash = self._throw_away(self._active / key)
             self._active_parents.pop(key, None)
@@ -239,6 +262,7 @@ class Snapshots:
         """
         with self._lock:
             self._check_childless(name)
+            self.standby.forget(name)
             self._throw_away(self._layers / name)
             self._parents.pop(name, None)
 

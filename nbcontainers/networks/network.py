@@ -18,6 +18,7 @@ from typing import TypeVar
 from nbcontainers import errors
 from nbcontainers.linux.packets import PacketRing
 from nbcontainers.networks.capture import Capture
+from nbcontainers.networks.isolated import IsolatedPool
 from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Shaping, Wish
 from nbcontainers.networks.names import Names, Seat
 from nbcontainers.networks.nameserver import NameServer, Sockets
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 class Networks:
     """All networks of one engine.
+
+    Attributes:
+        isolated: Network namespaces for containers without a network.
 
     Args:
         identity: Eight hexadecimal digits that tell this engine from others on the machine.
@@ -53,6 +57,7 @@ class Networks:
         self._published: dict[str, list[Forwarding]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="networks")
         self._pool: deque[Endpoint] = deque()
+        self.isolated = IsolatedPool(self._thread, self._switchboard.ground.new_namespace, _REFILL_DELAY_SECONDS)
         self._leases: dict[str, list[Lease]] = {}
         self._arriving: Counter[str] = Counter()
         self._making: set[asyncio.Future[Endpoint]] = set()
@@ -464,6 +469,7 @@ class Networks:
         await asyncio.gather(*self._making, return_exceptions=True)
         while self._pool:
             os.close(self._pool.popleft().namespace_fd)
+        self.isolated.close()
         self._ports.close()
         for container_id in list(self._name_servers):
             self.close_name_server(container_id)

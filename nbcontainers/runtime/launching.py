@@ -189,16 +189,22 @@ class Launcher:
         raise StartError("the launcher was killed again and again", 125)
 
     async def prepare(
-        self, request: Request, *, network_namespace_fd: int | None = None, shared_fds: Iterable[int] = ()
+        self,
+        request: Request,
+        *,
+        rootfs_fd: int | None = None,
+        network_namespace_fd: int | None = None,
+        shared_fds: Iterable[int] = (),
     ) -> "Prepared":
         """Give a shim a container: all but its program's execution.
 
         Args:
             request: The container.
+            rootfs_fd: Its root file system, where it is mounted already; it is taken over.
             network_namespace_fd: Its network namespace, where the request says ``namespace``; it is taken over.
             shared_fds: The namespaces that the request names as ``shared``, in its order; they are taken over.
         """
-        prepared = self._new(request, network_namespace_fd, shared_fds)
+        prepared = Prepared(self, request, rootfs_fd, network_namespace_fd, shared_fds)
         try:
             prepared.hand_over(await self.take_shim())
         except BaseException:
@@ -206,15 +212,13 @@ class Launcher:
             raise
         return prepared
 
-    def prepare_at_once(self, request: Request, *, network_namespace_fd: int | None = None) -> "Prepared":
+    def prepare_at_once(
+        self, request: Request, *, rootfs_fd: int | None = None, network_namespace_fd: int | None = None
+    ) -> "Prepared":
         """Do as ``prepare`` does, where ``has_prepared``."""
-        prepared = self._new(request, network_namespace_fd)
+        prepared = Prepared(self, request, rootfs_fd, network_namespace_fd)
         prepared.hand_over(self._shims.take())
         return prepared
-
-    def _new(self, request: Request, network_namespace_fd: int | None, shared_fds: Iterable[int] = ()) -> "Prepared":
-        fds = [*([] if network_namespace_fd is None else [network_namespace_fd]), *shared_fds]
-        return Prepared(self, protocol.encode(dict(request)), fds, request["directory"])
 
     def has_prepared(self) -> bool:
         """Say whether a shim waits for a container."""
@@ -245,17 +249,28 @@ class Prepared:
 
     Args:
         launcher: Has other shims, should this one be killed.
-        payload: The request.
-        fds: What goes with it; they are taken over.
-        directory: The container's directory.
+        request: The container.
+        rootfs_fd: Its root file system, where it is mounted already.
+        network_namespace_fd: Its network namespace, where it has one that was made already.
+        shared_fds: The namespaces that it shares. All descriptors are taken over.
     """
 
-    def __init__(self, launcher: Launcher, payload: bytes, fds: list[int], directory: str) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        request: Request,
+        rootfs_fd: int | None,
+        network_namespace_fd: int | None,
+        shared_fds: Iterable[int] = (),
+    ) -> None:
         self._launcher = launcher
-        self._payload = payload
-        self._fds = fds
-        self._directory = directory
-        self._socket_path = f"{directory}/{SOCKET_NAME}"
+        self._request = request
+        if network_namespace_fd is not None:
+            request["network"] = "namespace"
+        self._rootfs_fds = [] if rootfs_fd is None else [rootfs_fd]
+        self._fds = [*([] if network_namespace_fd is None else [network_namespace_fd]), *shared_fds]
+        self._directory = request["directory"]
+        self._socket_path = f"{self._directory}/{SOCKET_NAME}"
         self._channel: socket.socket | None = None
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._socket_path)  # of an earlier run whose shim was killed
@@ -263,7 +278,10 @@ class Prepared:
     def hand_over(self, channel: socket.socket) -> None:
         """Send the request to a shim."""
         self._channel = channel
-        _send(channel, self._payload, self._fds)
+        self._request["mounted"] = bool(self._rootfs_fds)
+        _send(channel, protocol.encode(dict(self._request)), [*self._rootfs_fds, *self._fds])
+        # Another shim, should this one be killed, mounts it anew: what this one has attached cannot be moved again.
+        _close_all(self._rootfs_fds)
 
     async def start(self) -> ShimConnection:
         """Have the program executed.
@@ -324,8 +342,13 @@ class Prepared:
     def close(self) -> None:
         """Give the container up, unless it was started: its shim undoes what was done, and goes."""
         self._close_channel()
-        while self._fds:
-            os.close(self._fds.pop())
+        _close_all(self._rootfs_fds)
+        _close_all(self._fds)
+
+
+def _close_all(fds: list[int]) -> None:
+    while fds:
+        os.close(fds.pop())
 
 
 def _send(channel: socket.socket, payload: bytes, fds: list[int]) -> None:

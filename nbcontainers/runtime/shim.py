@@ -160,7 +160,8 @@ class Shim:
 
         Args:
             payload: The request.
-            fds: The network namespace, if it has one that was prepared, and the namespaces that it shares.
+            fds: The root file system, if it is mounted already, the network namespace, if it has one that was prepared,
+                and the namespaces that it shares.
             report: The engine's end.
 
         Raises:
@@ -170,6 +171,7 @@ class Shim:
         processes.renice(self._nice)
         try:
             request: Request = json.loads(payload)
+            self._root_fd = fds.pop(0) if request.get("mounted") else -1
             if request.get("shared") or _parent(request) != self._cgroup_parent:
                 fds = self._make_fit(request, fds)
             # Before the child gets to know its program: no instruction of it runs without its limits.
@@ -233,7 +235,8 @@ class Shim:
 
     def _hand_over(self, request: Request, payload: bytes, network_fds: list[int]) -> None:
         """Open what the child needs of the host, and give it all that."""
-        self._root_fd = rootfs.open_rootfs(request["rootfs"])
+        if self._root_fd < 0:
+            self._root_fd = rootfs.open_rootfs(request["rootfs"])
         bind_fds = [
             rootfs.open_bind(mount) if mount["type"] == "bind" else rootfs.open_shared(mount, self._donor_fd)
             for mount in request["spec"]["mounts"]

@@ -216,6 +216,7 @@ class Request(TypedDict):
         openStdin: It gets a standard input.
         logMaxBytes: The size of a file of its log.
         logMaxFiles: How many there may be.
+        mounted: The root file system is mounted already: its descriptor is sent along, before all others.
         network: ``namespace``: the descriptor of one is sent along.
         shared: The namespaces that are not the container's own, of each a descriptor is sent along, in this order.
             ``mnt`` is that of the container whose mounts of type ``shared`` are wanted.
@@ -231,5 +232,6 @@ class Request(TypedDict):
     logMaxBytes: int
     logMaxFiles: int
     network: Literal["none", "host", "namespace"]
+    mounted: NotRequired[bool]
     shared: NotRequired[list[Shared]]
     init: NotRequired[bool]

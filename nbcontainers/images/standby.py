@@ -1,0 +1,177 @@
+"""Root file systems that are mounted before anybody wants them.
+
+An overlay takes the kernel about 2 ms, most of it for the files that overlayfs makes in the work directory to find out
+what the file system below can do; a mount point that the image lacks is a new file as well (see ``runtime.stock``).
+Whoever has made a container from an image is likely to make another one. So a root file system of that image is
+mounted at leisure, detached, with an upper directory that nobody has written to, and with the places in it where
+every container has something mounted. A container takes it by a rename of the directory, of which the mount knows
+nothing, and a descriptor.
+
+Only one mount at a time may write to an upper directory: who wants to mount it in another way lets go of this one
+first.
+"""
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbcontainers.linux import files
+from nbcontainers.runtime import rootfs
+from nbcontainers.runtime.spec import Rootfs
+
+_MOST, _MOST_TAKEN = 2, 8
+_DIRECTORIES = ("/proc", "/dev", "/sys")
+_FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is mounted ahead.
+
+    Attributes:
+        parent: The committed snapshot that it stands on.
+        volatile: Whether its files need not survive a crash of the machine.
+    """
+
+    parent: str
+    volatile: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Mounted:
+    wanted: Wanted
+    directory: str
+    fd: int
+
+
+class Standby:
+    """The root file systems that are mounted ahead; its methods may be called from any thread.
+
+    Args:
+        directory: Where their directories lie until they are taken; made when missing, emptied when not.
+        take_blank: Puts an active snapshot that is empty at a path.
+        describe: Returns the root file system to be mounted of such a snapshot, over what it is to stand on.
+    """
+
+    def __init__(
+        self, directory: Path, take_blank: Callable[[Path], None], describe: Callable[[Path, Wanted], Rootfs]
+    ) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for entry in os.scandir(directory):
+            with contextlib.suppress(OSError):
+                files.remove_tree(entry.path)
+        self._directory = directory
+        self._take_blank = take_blank
+        self._describe = describe
+        self._wanted: Wanted | None = None
+        self._ready: deque[_Mounted] = deque()
+        self._taken: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def take(self, key: str, wanted: Wanted, target: Path) -> bool:
+        """Put a snapshot that is mounted at a path where nothing is; False when there is none.
+
+        Args:
+            key: The snapshot's key, by which the mount is had from now on.
+            wanted: What it is to be; from now on that kind lies ready.
+            target: Where its directory goes.
+        """
+        with self._lock:
+            self._wanted = wanted
+            if not self._ready or self._ready[0].wanted != wanted or os.path.lexists(target):
+                return False
+            mounted = self._ready.popleft()
+            os.rename(mounted.directory, target)
+            self._taken[key] = mounted.fd
+            # A container that is not started soon does without.
+            forgotten = [self._taken.pop(next(iter(self._taken))) for _ in range(len(self._taken) - _MOST_TAKEN)]
+        for fd in forgotten:
+            os.close(fd)
+        return True
+
+    def mount_of(self, key: str) -> int | None:
+        """Return a taken snapshot's mount, which is the caller's from now on; None when it has none any more."""
+        with self._lock:
+            return self._taken.pop(key, None)
+
+    def let_go(self, key: str) -> None:
+        """Unmount what a snapshot has still mounted here."""
+        if (fd := self.mount_of(key)) is not None:
+            os.close(fd)
+
+    def forget(self, parent: str) -> None:
+        """Have nothing stand on a committed snapshot that is about to go."""
+        with self._lock:
+            if self._wanted is not None and self._wanted.parent == parent:
+                self._wanted = None
+            left = [mounted for mounted in self._ready if mounted.wanted.parent == parent]
+            self._ready = deque(mounted for mounted in self._ready if mounted.wanted.parent != parent)
+        for mounted in left:
+            _remove(mounted)
+
+    def refill(self) -> None:
+        """Mount as many as are missing, in place of those of another kind; any thread may call it, one at a time.
+
+        Raises:
+            OSError: The disk is full, for example.
+        """
+        with self._lock:
+            wanted = self._wanted
+            old = [mounted for mounted in self._ready if mounted.wanted != wanted]
+            self._ready = deque(mounted for mounted in self._ready if mounted.wanted == wanted)
+        for mounted in old:
+            _remove(mounted)
+        while wanted is not None and len(self._ready) < _MOST:
+            made = self._mount(wanted)
+            with self._lock:
+                if self._wanted == wanted:
+                    self._ready.append(made)
+                    continue
+            _remove(made)
+            return
+
+    def _mount(self, wanted: Wanted) -> _Mounted:
+        directory = self._directory / os.urandom(8).hex()
+        self._take_blank(directory)
+        try:
+            fd = rootfs.open_rootfs(self._describe(directory, wanted))
+            try:
+                _make_mount_points(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                files.remove_tree(str(directory))
+            raise
+        return _Mounted(wanted=wanted, directory=str(directory), fd=fd)
+
+    def close(self) -> None:
+        """Unmount everything."""
+        with self._lock:
+            self._wanted = None
+            left, self._ready = self._ready, deque()
+            taken, self._taken = self._taken, {}
+        for fd in taken.values():
+            os.close(fd)
+        for mounted in left:
+            _remove(mounted)
+
+
+def _make_mount_points(root_fd: int) -> None:
+    """Make what every container's start would make. What cannot be made here is left to the start, which says why."""
+    with contextlib.suppress(OSError):
+        for path in _DIRECTORIES:
+            os.close(rootfs.open_target(root_fd, path, directory=True))
+        for path in _FILES:
+            os.close(rootfs.open_target(root_fd, path, directory=False))
+
+
+def _remove(mounted: _Mounted) -> None:
+    os.close(mounted.fd)
+    with contextlib.suppress(OSError):  # the next engine's start removes it
+        files.remove_tree(mounted.directory)
