@@ -247,7 +247,7 @@ class Snapshots:
 
     def remove(self, key: str) -> None:
         """Remove an active snapshot; one that is not there is no error."""
-        self.standby.let_go(key)
+        self.standby.give_up(key)
         with self._lock:
             trash = self._throw_away(self._active / key)
             self._active_parents.pop(key, None)

@@ -70,6 +70,7 @@ class Standby:
         self._wanted: Wanted | None = None
         self._ready: deque[_Mounted] = deque()
         self._taken: dict[str, int] = {}
+        self._given_up: list[int] = []
         self._lock = threading.Lock()
 
     def take(self, key: str, wanted: Wanted, target: Path) -> bool:
@@ -88,9 +89,8 @@ class Standby:
             os.rename(mounted.directory, target)
             self._taken[key] = mounted.fd
             # A container that is not started soon does without.
-            forgotten = [self._taken.pop(next(iter(self._taken))) for _ in range(len(self._taken) - _MOST_TAKEN)]
-        for fd in forgotten:
-            os.close(fd)
+            while len(self._taken) > _MOST_TAKEN:
+                self._given_up.append(self._taken.pop(next(iter(self._taken))))
         return True
 
     def mount_of(self, key: str) -> int | None:
@@ -102,6 +102,14 @@ class Standby:
         """Unmount what a snapshot has still mounted here."""
         if (fd := self.mount_of(key)) is not None:
             os.close(fd)
+
+    def give_up(self, key: str) -> None:
+        """Have unmounted later what a snapshot that nobody wants any more has mounted here.
+
+        To unmount waits for the disk: the kernel writes out all that the file system of the upper directory has.
+        """
+        if (fd := self.mount_of(key)) is not None:
+            self._given_up.append(fd)
 
     def forget(self, parent: str) -> None:
         """Have nothing stand on a committed snapshot that is about to go."""
@@ -125,6 +133,7 @@ class Standby:
             self._ready = deque(mounted for mounted in self._ready if mounted.wanted == wanted)
         for mounted in old:
             _remove(mounted)
+        self._unmount_given_up()
         while wanted is not None and len(self._ready) < _MOST:
             made = self._mount(wanted)
             with self._lock:
@@ -150,6 +159,12 @@ class Standby:
             raise
         return _Mounted(wanted=wanted, directory=str(directory), fd=fd)
 
+    def _unmount_given_up(self) -> None:
+        with self._lock:
+            given_up, self._given_up = self._given_up, []
+        for fd in given_up:
+            os.close(fd)
+
     def close(self) -> None:
         """Unmount everything."""
         with self._lock:
@@ -160,6 +175,7 @@ class Standby:
             os.close(fd)
         for mounted in left:
             _remove(mounted)
+        self._unmount_given_up()
 
 
 def _make_mount_points(root_fd: int) -> None:

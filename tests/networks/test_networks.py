@@ -417,3 +417,22 @@ async def test_somebody_else_who_drops_what_is_forwarded_is_told_of(outside: Out
         for way in ("iifname", "oifname"):
             nftables.run(f'add rule ip filter FORWARD {way} "nbc-*" accept')
         assert converse(one.namespace_fd, outside.namespace_fd, outside.address)[0] == outside.host_address
+
+
+async def test_who_wants_no_network_gets_a_namespace_that_was_made_before(host: Host, held: ExitStack) -> None:
+    async with running() as networks:
+        assert networks.isolated.take() is None  # nobody has wanted one so far
+        async with asyncio.timeout(SECONDS):
+            while (namespace_fd := networks.isolated.take()) is None:
+                await asyncio.sleep(0.002)
+        held.callback(os.close, namespace_fd)
+        assert inside(namespace_fd, lambda: [name for _, name in socket.if_nameindex()]) == ["lo"]
+        assert inside(namespace_fd, converse_with_oneself) == b"hello"
+
+
+def converse_with_oneself() -> bytes:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(SECONDS)
+        one.bind(("127.0.0.1", 0))
+        one.sendto(b"hello", one.getsockname())
+        return one.recv(16)
