@@ -71,6 +71,7 @@ class Standby:
         self._ready: deque[_Mounted] = deque()
         self._taken: dict[str, int] = {}
         self._given_up: list[int] = []
+        self._old: list[_Mounted] = []
         self._lock = threading.Lock()
 
     def take(self, key: str, wanted: Wanted, target: Path) -> bool:
@@ -112,14 +113,16 @@ class Standby:
             self._given_up.append(fd)
 
     def forget(self, parent: str) -> None:
-        """Have nothing stand on a committed snapshot that is about to go."""
+        """Give nobody what stands on a committed snapshot that is about to go; it is unmounted later."""
         with self._lock:
             if self._wanted is not None and self._wanted.parent == parent:
                 self._wanted = None
-            left = [mounted for mounted in self._ready if mounted.wanted.parent == parent]
-            self._ready = deque(mounted for mounted in self._ready if mounted.wanted.parent != parent)
-        for mounted in left:
-            _remove(mounted)
+            self._set_aside()
+
+    def _set_aside(self) -> None:
+        """Part what is not wanted any more from what is."""
+        self._old += [mounted for mounted in self._ready if mounted.wanted != self._wanted]
+        self._ready = deque(mounted for mounted in self._ready if mounted.wanted == self._wanted)
 
     def refill(self) -> None:
         """Mount as many as are missing, in place of those of another kind; any thread may call it, one at a time.
@@ -129,11 +132,8 @@ class Standby:
         """
         with self._lock:
             wanted = self._wanted
-            old = [mounted for mounted in self._ready if mounted.wanted != wanted]
-            self._ready = deque(mounted for mounted in self._ready if mounted.wanted == wanted)
-        for mounted in old:
-            _remove(mounted)
-        self._unmount_given_up()
+            self._set_aside()
+        self._remove_old()
         while wanted is not None and len(self._ready) < _MOST:
             made = self._mount(wanted)
             with self._lock:
@@ -159,23 +159,23 @@ class Standby:
             raise
         return _Mounted(wanted=wanted, directory=str(directory), fd=fd)
 
-    def _unmount_given_up(self) -> None:
+    def _remove_old(self) -> None:
         with self._lock:
+            old, self._old = self._old, []
             given_up, self._given_up = self._given_up, []
         for fd in given_up:
             os.close(fd)
+        for mounted in old:
+            _remove(mounted)
 
     def close(self) -> None:
         """Unmount everything."""
         with self._lock:
             self._wanted = None
-            left, self._ready = self._ready, deque()
-            taken, self._taken = self._taken, {}
-        for fd in taken.values():
-            os.close(fd)
-        for mounted in left:
-            _remove(mounted)
-        self._unmount_given_up()
+            self._set_aside()
+            self._given_up += self._taken.values()
+            self._taken.clear()
+        self._remove_old()
 
 
 def _make_mount_points(root_fd: int) -> None:

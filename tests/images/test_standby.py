@@ -103,7 +103,6 @@ def test_a_layer_is_removed_though_something_stands_on_it_ahead(snapshots: Snaps
     on_standby(snapshots)
     assert len(list((root / "standby").iterdir())) == 2
     snapshots.remove_layer("layer")
-    assert not list((root / "standby").iterdir())
     snapshots.standby.refill()
     assert not list((root / "standby").iterdir())
     with pytest.raises(errors.NotFound):
