@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from nbcontainers.client import connect, doctor
     from nbcontainers.client.capturing import capture
     from nbcontainers.client.image import image
+    from nbcontainers.client.topology import network
     from nbcontainers.notebook import load_ipython_extension
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "capture", "connect", "doctor", "image", "load_ipython_extension"]
+__all__ = ["__version__", "capture", "connect", "doctor", "image", "load_ipython_extension", "network"]
 
 _HOMES = {
     "capture": "nbcontainers.client.capturing",
@@ -25,6 +26,7 @@ _HOMES = {
     "doctor": "nbcontainers.client",
     "image": "nbcontainers.client.image",
     "load_ipython_extension": "nbcontainers.notebook",
+    "network": "nbcontainers.client.topology",
 }
 
 

@@ -8,8 +8,9 @@ Reading order: ``serve`` (the process), ``server`` (the socket), ``routing`` (pa
 (one request's values), ``failures`` (errors to statuses), ``responses`` and ``hijack`` (what goes back); then the
 handlers, one subject each: ``system``, ``containers`` (with ``creation``, ``mounts``, ``inspection``, ``filters``),
 ``logs`` and ``attach`` (with ``output``, ``frames``, ``detach``), ``stats``, ``images``, ``builds`` (with
-``contexts``), ``networks``, ``volumes``, ``extensions``, ``shaping`` and ``captures``
-(beyond Docker), and ``unsupported`` for what is not there. ``wire`` holds the JSON types under Docker's names.
+``contexts``), ``networks``, ``volumes``, ``extensions``, ``shaping``, ``captures`` and
+``topology`` (beyond Docker), and ``unsupported`` for what is not there. ``wire`` holds the JSON types under Docker's
+names.
 
 Example:
     $ python -m nbcontainers.api serve --root /tmp/e/root --run /tmp/e/run &

@@ -19,6 +19,7 @@ from nbcontainers.api import (
     shaping,
     stats,
     system,
+    topology,
     unsupported,
     updates,
     usage,
@@ -48,6 +49,7 @@ _ROOMS = (
     shaping,
     captures,
     layers,
+    topology,
     unsupported,
 )
 

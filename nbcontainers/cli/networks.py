@@ -12,6 +12,7 @@ from nbcontainers.cli.printing import short
 from nbcontainers.cli.system import force_option, prune_filter_option, pruned
 from nbcontainers.cli.tree import each, filters_of, pairs, pass_face, tree
 from nbcontainers.client import tables
+from nbcontainers.client.topology import topology
 
 
 @tree.group()
@@ -82,6 +83,14 @@ def list_networks(face: Face, quiet: bool, filters: tuple[str, ...], whole: bool
 def members(face: Face, name: str) -> Any:
     """List the running containers that are in a network."""
     return tables.network_members(face.client, name)
+
+
+@network.command()
+@click.argument("name")
+@pass_face
+def show(face: Face, name: str) -> Any:
+    """Draw a network: its bridge, cables, namespaces, addresses, ports and limits."""
+    return topology(face.client, name)
 
 
 @network.command()

@@ -4,8 +4,8 @@ Only the Docker Engine API enters here, through docker-py, so everything works a
 alike; what only this engine has (``/nbcontainers/v1``) is asked for where it is there.
 
 Reading order: ``connect``, ``attached`` (streams), ``extension``, ``listing``, ``tables``, ``history``, ``plots``,
-``shaping``, ``capturing`` (with ``pcapng``, ``decoding`` and ``dns``), ``doctor``; what images hold: ``contents``
-(``saved``), ``stacking``, ``comparing``, ``image``.
+``shaping``, ``capturing`` (with ``pcapng``, ``decoding`` and ``dns``), ``topology`` (with ``drawing``), ``doctor``;
+what images hold: ``contents`` (``saved``), ``stacking``, ``comparing``, ``image``.
 
 Example:
     >>> client = connect()
