@@ -18,7 +18,6 @@ ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
     ("GET", "/images/search", "searching a registry comes later"),
     ("POST", "/images/{name:.+}/push", "pushing comes later"),
-    ("POST", "/auth", "logging in to a registry comes later"),
     ("PUT", "/volumes/{name}", "cluster volumes are not supported"),
     ("GET", "/distribution/{name:.+}/json", "asking a registry comes later"),
     ("GET", "/plugins", _PLUGINS),

@@ -19,6 +19,13 @@ from nbcontainers.images.registry.settings import Settings
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_URL = URL("https://registry-1.docker.io")
+_DOCKER_HUB_NAMES = ("", DOCKER_HUB, "index.docker.io", "registry-1.docker.io")
+
+
+def registry_name(server: str) -> str:
+    """Return the registry that an address stands for: ``https://index.docker.io/v1/`` is ``docker.io``."""
+    name = server.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    return DOCKER_HUB if name in _DOCKER_HUB_NAMES else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
