@@ -6,19 +6,16 @@ Docker's classic builder.
 
 import asyncio
 import contextlib
-import fcntl
 import io
-import os
 from collections.abc import AsyncIterator
-from typing import BinaryIO
 
 from nbcontainers import errors
+from nbcontainers.api.relay import Relay
 from nbcontainers.build import archives, downloads
 from nbcontainers.build.events import BuildError, Workspace
+from nbcontainers.images.compression import Readable
 
 AT_ONCE_BYTES = 1 << 20
-_READ_BYTES = 1 << 18
-_F_SETPIPE_SZ = 1031
 _REMOTE_FILE = "remote"
 
 
@@ -36,52 +33,31 @@ async def receive(chunks: AsyncIterator[bytes], place: Workspace) -> None:
     else:
         _unpack(io.BytesIO(bytes(beginning)), place)
         return
-    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-    with contextlib.suppress(OSError):  # larger than usual where that is allowed
-        fcntl.fcntl(write_fd, _F_SETPIPE_SZ, AT_ONCE_BYTES)
-    os.set_blocking(write_fd, False)
-    reading = os.fdopen(read_fd, "rb", _READ_BYTES)
-    unpacking = asyncio.ensure_future(asyncio.to_thread(_unpack, reading, place))
+    relay = Relay()
+    unpacking = asyncio.ensure_future(asyncio.to_thread(_unpack_relayed, relay, place))
     try:
-        await _feed(write_fd, beginning, chunks)
+        await relay.put(bytes(beginning))
+        async for chunk in chunks:
+            await relay.put(chunk)
     finally:
-        os.close(write_fd)
+        relay.end()
         with contextlib.suppress(errors.Error):
             await asyncio.wait([unpacking])
     unpacking.result()
 
 
-async def _feed(write_fd: int, beginning: bytes | bytearray, chunks: AsyncIterator[bytes]) -> None:
-    """Pass on what arrives; when nobody reads any more, the rest is taken in for nothing."""
+def _unpack_relayed(relay: Relay, place: Workspace) -> None:
     try:
-        await _write(write_fd, beginning)
-        async for chunk in chunks:
-            await _write(write_fd, chunk)
-    except BrokenPipeError:
-        async for _ in chunks:
-            continue
+        _unpack(relay, place)
+    finally:
+        relay.close()
 
 
-async def _write(fd: int, data: bytes | bytearray) -> None:
-    view, loop = memoryview(data), asyncio.get_running_loop()
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            writable: asyncio.Future[None] = loop.create_future()
-            loop.add_writer(fd, writable.set_result, None)
-            try:
-                await writable
-            finally:
-                loop.remove_writer(fd)
-
-
-def _unpack(stream: BinaryIO, place: Workspace) -> None:
-    with stream:
-        try:
-            archives.unpack(stream, str(place.path), keep_owners=False, digests=place.digests)
-        except errors.InvalidArgument as error:
-            raise errors.InvalidArgument(f"the build context cannot be taken: {error}") from error
+def _unpack(stream: Readable, place: Workspace) -> None:
+    try:
+        archives.unpack(stream, str(place.path), keep_owners=False, digests=place.digests)
+    except errors.InvalidArgument as error:
+        raise errors.InvalidArgument(f"the build context cannot be taken: {error}") from error
 
 
 async def fetch(url: str, place: Workspace, dockerfile: str) -> str:
