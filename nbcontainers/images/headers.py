@@ -20,6 +20,8 @@ _PLAIN = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
 _LONGEST_NAME = 100
 _LARGEST_ID, _LARGEST_SIZE = 8**7, 8**11
 _BLOCK = tarfile.BLOCKSIZE
+_LONGEST_HEADER = 1 << 20
+"""Of a long name, of pax records and of a sparse file's map, which are kept in memory; as much as Go allows."""
 
 
 def read(block: bytes) -> tarfile.TarInfo | None:
@@ -113,6 +115,9 @@ class Source(Protocol):
     def unread(self, data: bytes) -> None:
         """Have the last bytes come again."""
 
+    def bound(self, size: int | None) -> None:
+        """Have reading fail after so many more bytes; None for no such limit."""
+
 
 class Archive(tarfile.TarFile):
     """An archive that is read once, from its beginning to its end; it keeps no member that was read.
@@ -140,14 +145,27 @@ class Archive(tarfile.TarFile):
         if (first := self.firstmember) is not None:
             self.firstmember = None
             return first
-        member = None if self.pax_headers else self._plain()
-        if member is None:
+        block = self._block()
+        member = None if self.pax_headers else read(block)
+        if member is not None:
+            member.offset, member.offset_data = self.offset, self.offset + _BLOCK
+            self.offset = member.offset_data
+            if member.type == tarfile.REGTYPE:
+                self.offset += -(-member.size // _BLOCK) * _BLOCK
+            return member
+        self._source.unread(block)
+        self._source.bound(_LONGEST_HEADER)
+        try:
             member = super().next()
-            self.members = []  # it would keep them all
+        except RecursionError as error:
+            raise tarfile.ReadError("a member has too many headers") from error
+        finally:
+            self._source.bound(None)
+        self.members = []  # it would keep them all
         return member
 
-    def _plain(self) -> tarfile.TarInfo | None:
-        """Take the next header if it is a plain one."""
+    def _block(self) -> bytes:
+        """Read the next header's first block, past what is left of the last member."""
         source, offset = self._source, self.offset
         if source.tell() + _BLOCK < offset:
             source.seek(offset - 1)
@@ -155,13 +173,4 @@ class Archive(tarfile.TarFile):
         data = source.read(skipped + _BLOCK)
         if len(data) < skipped:
             raise tarfile.ReadError("unexpected end of data")
-        block = data[skipped:]
-        member = read(block)
-        if member is None:
-            source.unread(block)
-            return None
-        member.offset, member.offset_data = offset, offset + _BLOCK
-        self.offset = member.offset_data
-        if member.type == tarfile.REGTYPE:
-            self.offset += -(-member.size // _BLOCK) * _BLOCK
-        return member
+        return data[skipped:]

@@ -17,6 +17,7 @@ import tarfile
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import cast
 
 from nbcontainers import errors
 from nbcontainers.images.compression import FAILURES, Readable
@@ -46,6 +47,7 @@ class Source:
         self._position = 0
         self._last = b""
         self._again = b""
+        self._bound: int | None = None
 
     def tell(self) -> int:
         """Return how much has been read."""
@@ -63,6 +65,10 @@ class Source:
         """Return so many bytes, less only at the end."""
         if self._again:
             return self._read_again(size)
+        if self._bound is not None:
+            self._bound -= size
+            if self._bound < 0:
+                raise tarfile.ReadError("a member's header is too long")
         parts = []
         while size and (data := self._stream.read(min(size, _COPY_BYTES) if size > 0 else _COPY_BYTES)):
             parts.append(data)
@@ -78,6 +84,10 @@ class Source:
         """Have the last bytes that were read come again."""
         self._again = data
         self._position -= len(data)
+
+    def bound(self, size: int | None) -> None:
+        """Have ``read`` fail after so many more bytes; None for no such limit."""
+        self._bound = size
 
     def _read_again(self, size: int) -> bytes:
         size = len(self._again) if size < 0 else size
@@ -242,20 +252,28 @@ class Unpacker:
 
     def _open_parent(self, parent: str) -> int:
         """Open a directory inside the root, made with its parents when it is missing."""
-        place = f"{self._base}/{parent}" if self._base else parent or "."
-        try:
-            return mounts.openat2(self._root_fd, place, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            if error.errno != errno.ENOENT or not parent:
-                raise
-        above, _, name = parent.rpartition("/")
-        above_fd = self._open_parent(above)
-        try:
-            os.mkdir(name, 0o755, dir_fd=above_fd)
-        finally:
-            os.close(above_fd)
-        self._implied[parent] = None
-        return self._open_parent(parent)
+        missing = []
+        there = parent
+        while True:
+            place = f"{self._base}/{there}" if self._base else there or "."
+            try:
+                fd = mounts.openat2(self._root_fd, place, os.O_RDONLY | os.O_DIRECTORY)
+                break
+            except OSError as error:
+                if error.errno != errno.ENOENT or not there:
+                    raise
+            missing.append(there)
+            there = there.rpartition("/")[0]
+        for path in reversed(missing):
+            try:
+                name = path.rpartition("/")[2]
+                os.mkdir(name, 0o755, dir_fd=fd)
+                self._implied[path] = None
+                below_fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = below_fd
+        return fd
 
     def _make(self, parent_fd: int, path: str, member: tarfile.TarInfo) -> None:
         name = path.rpartition("/")[2]
@@ -330,10 +348,7 @@ class Unpacker:
     def _write_content(self, fd: int, path: str, member: tarfile.TarInfo) -> None:
         self.size_bytes += member.size
         if member.issparse():
-            sparse = self._archive.extractfile(member)
-            while sparse is not None and (data := sparse.read(_COPY_BYTES)):
-                _write(fd, data)
-            os.ftruncate(fd, member.size)
+            self._write_parts(fd, member)
             if self._digests is not None:
                 self._digests.pop(os.fstat(fd).st_ino, None)  # of a file that has been replaced
             return
@@ -352,6 +367,27 @@ class Unpacker:
             os.ftruncate(fd, member.size)
         if self._digests is not None:
             self._digests[os.fstat(fd).st_ino] = sha256.digest()
+
+    def _write_parts(self, fd: int, member: tarfile.TarInfo) -> None:
+        """Write what a sparse file has, each part where it belongs.
+
+        Raises:
+            tarfile.ReadError: The parts are more than the archive has, or are not in the file.
+        """
+        self._source.seek(member.offset_data)
+        left = self._archive.offset - member.offset_data
+        parts = cast(list[tuple[int, int]], member.sparse)  # what issparse() looks at
+        for offset, size in parts:
+            left -= size
+            if left < 0 or size < 0 or not 0 <= offset <= member.size - size:
+                raise tarfile.ReadError(f"the map of the sparse file '{member.name}' is damaged")
+            os.lseek(fd, offset, os.SEEK_SET)
+            for begin in range(0, size, _COPY_BYTES):
+                data = self._source.read(wanted := min(size - begin, _COPY_BYTES))
+                if len(data) < wanted:
+                    raise tarfile.ReadError("unexpected end of data")
+                _write(fd, data)
+        os.ftruncate(fd, member.size)
 
     def _link(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
         target_parent, _, target_name = clean(member.linkname).rpartition("/")
