@@ -120,7 +120,10 @@ class Builder:
             stubs=self._stubs,
             context=Context(context, _ignored(context.path, options.dockerfile)),
             options=options,
-            scope=Scope(buildargs, plan.arguments, tree.escape, checks, created),
+            # A layer whose files were not held to a time is another one.
+            scope=Scope(
+                buildargs, plan.arguments, tree.escape, checks, created, "" if epoch is None else f"{EPOCH}={epoch}"
+            ),
             checks=checks,
             began=time.monotonic(),
             epoch_seconds=epoch,

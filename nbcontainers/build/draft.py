@@ -33,16 +33,24 @@ class Scope:
         escape: The Dockerfile's escape character.
         checks: Takes warnings.
         created: What the image's history has for a time.
+        root_key: The cache key before any step: of what changes the result of all of them.
     """
 
     def __init__(
-        self, buildargs: Mapping[str, str], arguments: Mapping[str, str], escape: str, checks: Checks, created: str
+        self,
+        buildargs: Mapping[str, str],
+        arguments: Mapping[str, str],
+        escape: str,
+        checks: Checks,
+        created: str,
+        root_key: str = "",
     ) -> None:
         self.buildargs = buildargs
         self.arguments = arguments
         self.escape = escape
         self.checks = checks
         self.created = created
+        self.root_key = root_key
 
 
 class Draft:
@@ -75,6 +83,11 @@ class Draft:
         derived.args, derived._declared = dict(self.args), set(self._declared)
         derived.defaults.on_build = None
         return derived
+
+    @property
+    def root_key(self) -> str:
+        """The key of a step that stands on nothing."""
+        return self._scope.root_key
 
     @property
     def defaults(self) -> ContainerDefaults:

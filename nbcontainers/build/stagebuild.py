@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbcontainers.build import settings
+from nbcontainers.build import cache, settings
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.caches import Caches
 from nbcontainers.build.draft import Draft, Scope
@@ -161,7 +161,9 @@ class StageBuild:
 
     def _base(self) -> Draft:
         if self._stage.base == SCRATCH:
-            return Draft(self._build.scope, ImageConfig(architecture=architecture()), None, SCRATCH, "")
+            return Draft(
+                self._build.scope, ImageConfig(architecture=architecture()), None, self._first_key(SCRATCH), ""
+            )
         start = self._stage.start
         try:
             image = self._build.images.get(self._stage.base)
@@ -172,9 +174,13 @@ class StageBuild:
         if image.config.architecture != architecture():
             values = (self._stage.base, f"linux/{image.config.architecture}", f"linux/{architecture()}")
             self._build.checks.warn("InvalidBaseImagePlatform", start.node, *values)
-        draft = Draft(self._build.scope, image.config, image.snapshot, image.id, image.id)
+        draft = Draft(self._build.scope, image.config, image.snapshot, self._first_key(image.id), image.id)
         draft.defaults.on_build = None
         return draft
+
+    def _first_key(self, base: str) -> str:
+        root_key = self._build.scope.root_key
+        return cache.key(root_key, base) if root_key else base
 
     async def _take(self, one: Instruction) -> None:
         """Take one instruction."""

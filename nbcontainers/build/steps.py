@@ -184,7 +184,7 @@ class CopyStep:
 
     @property
     def _base_key(self) -> str:
-        return "" if self._one.link else self._draft.key
+        return self._draft.root_key if self._one.link else self._draft.key
 
     def _target(self) -> tuple[str, ...]:
         return (self._destination, self._owner, self._chmod, str(self._one.link), str(self._one.unpack))

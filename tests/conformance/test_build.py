@@ -15,7 +15,7 @@ import docker
 import pytest
 from docker.errors import APIError, BuildError, ImageNotFound
 
-from tests.engine_process import EngineProcess
+from tests.engine_process import EngineProcess, running_engine
 
 
 def _tar(files: dict[str, bytes | str], mode: str = "w") -> io.BytesIO:
@@ -330,6 +330,24 @@ def test_the_same_digest_twice(client: docker.DockerClient) -> None:
     assert ids[0] == ids[1]
     assert client.api.inspect_image("built")["Created"].startswith("2023-11-14T22:13:20")
     assert _run(client, "stat -c %Y /d/f /d /new") == "1700000000\n" * 3
+
+
+def test_a_build_held_to_a_time_is_the_same_from_any_cache_and_engine(client: docker.DockerClient) -> None:
+    dockerfile = (
+        "FROM busybox AS a\nRUN echo 1 > /1 && ln /1 /2\nFROM busybox\nCOPY --link f /f\nCOPY --from=a /1 /2 /\n"
+    )
+    held = {"SOURCE_DATE_EPOCH": "1700000000"}
+    built = []
+    for options in ({}, {"buildargs": held}, {"buildargs": held}, {"buildargs": held, "nocache": True}):
+        _build(client, dockerfile, {"f": b"1"}, **options)
+        built.append(client.images.get("built").id)
+    assert len(set(built[1:])) == 1
+    assert built[0] != built[1]
+    base = b"".join(client.api.get_image("busybox"))
+    with running_engine() as other:
+        other.client.images.load(base)
+        _build(other.client, dockerfile, {"f": b"1"}, buildargs=held)
+        assert other.client.images.get("built").id == built[1]
 
 
 def test_stages_run_side_by_side_and_unused_ones_do_not(client: docker.DockerClient) -> None:
