@@ -285,9 +285,15 @@ def _pack(archive: IO[bytes], wish: Wish, *, needs_context: bool) -> None:
     with tarfile.open(fileobj=archive, mode="w") as tar:
         if needs_context:
             for path in sorted(exclude_paths(wish.context, patterns)):
-                tar.add(os.path.join(wish.context, path), arcname=path, recursive=False)
+                tar.add(os.path.join(wish.context, path), arcname=path, recursive=False, filter=_in_seconds)
         _add(tar, DOCKERFILE, wish.dockerfile.encode("utf-8", "surrogateescape"))
         _add(tar, f"{DOCKERFILE}.dockerignore", f"{rules}\n{DOCKERFILE}*\n".encode())
+
+
+def _in_seconds(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out what would need a second header for each file: names of users, and fractions of seconds."""
+    member.mtime, member.uname, member.gname = int(member.mtime), "", ""
+    return member
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -201,9 +202,13 @@ def _wish(line: str, cell: str, variables: dict[str, object]) -> tuple[Wish, str
     context = options.pop("folder") or options["context"]
     options["context"] = context
     file, variable, progress = options.pop("file"), options.pop("output"), options.pop("progress")
+    if variable and not variable.isidentifier():
+        raise UsageError(f"'{variable}' cannot be the name of a variable")
     if file:
-        with open(file, "w") as kept:
-            kept.write(cell)
+        try:
+            Path(file).write_text(cell, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"the cell cannot be kept in '{file}': {(error.strerror or '').lower()}") from None
     ignore = building.ignore_file(context, file or "")
     wish = Wish(dockerfile=cell, called=file or "the cell", ignore=ignore, variables=variables, **options)
     return wish, variable, progress

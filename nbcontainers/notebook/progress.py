@@ -102,6 +102,8 @@ class BuildProgress:
                 lines.append(f"{stage}:")
             indent = "  " if several and stage else ""
             lines.append(f"{indent}{self._mark(step)} {step.text}{self._time(step)}")
+            if self._failed and step.seconds is None:
+                lines += [f"{indent}  {line}" for line in "".join(step.output).splitlines()[-_LINES_SHOWN:]]
         return "\n".join([*lines, *self._summary()])
 
     def _summary(self) -> list[str]:

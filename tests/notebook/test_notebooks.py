@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -46,6 +48,48 @@ def test_cells_run_build_and_explain() -> None:
     assert "line 2, column 1: unknown instruction: RUNN (did you mean RUN?)" in shown[7]
     assert "the cell:2:1" in shown[7]
     assert "Traceback" not in shown[6] + shown[7]
+
+
+def test_every_option_of_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKEN", "from the environment")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/f").write_text("in the folder")
+    (tmp_path / "key").write_text("hush")
+    shown = run_cells(
+        "%load_ext nbcontainers\nversion, number = '1.2', 7",
+        "%%dockerfile -t a:1 -t a:2 --build-arg version --build-arg TOKEN --build-arg lit=x{number}y -o made\n"
+        "FROM busybox\nARG version\nARG lit\nARG TOKEN\nRUN echo $version $lit $TOKEN > /made",
+        "made.tags",
+        "%container run --rm a:2 cat /made",
+        "%%dockerfile -f kept.dockerfile --target one\nFROM busybox AS one\nRUN echo one\nFROM one\nRUN exit 1",
+        "print(open('kept.dockerfile').read())",
+        "%%dockerfile --pull --platform linux/{__import__('platform').machine()} --progress plain\n"
+        "FROM busybox\nRUN echo plainly",
+        "%%dockerfile --no-cache\nFROM busybox AS one\nRUN echo one",
+        "%%dockerfile\nFROM busybox AS one\nRUN echo one",
+        "%%dockerfile --secret id=k,src=key --secret id=t,env=TOKEN -t a:3\nFROM busybox\n"
+        "RUN --mount=type=secret,id=k --mount=type=secret,id=t,env=T wc -c < /run/secrets/k > /n; echo ${#T} >> /n",
+        "%container run --rm a:3 cat /n",
+        "%%dockerfile --context folder --progress quiet -t a:4\nFROM busybox\nCOPY f /f",
+        "%container run --rm a:4 cat /f",
+        "%%dockerfile\nFROM busybox\nRUN echo why; exit 3",
+        "%%dockerfile -f /nowhere/x\nFROM busybox",
+        "%%dockerfile -o 'no name'\nFROM busybox",
+        "%container rmi -f a:1 a:2 a:3 a:4",
+    )
+    assert shown[2] == "['a:1', 'a:2']"
+    assert shown[3] == "1.2 x7y from the environment\n"
+    assert ("RUN echo one" in shown[4], "RUN exit" in shown[4]) == (True, False)
+    assert shown[5].startswith("FROM busybox AS one\nRUN echo one\nFROM one\n")
+    assert "\nplainly\n" in shown[6]
+    assert ("0 from the cache" in shown[7], "1 from the cache" in shown[8]) == (True, True)
+    assert shown[10].split() == ["4", "20"]
+    assert shown[12] == "in the folder"
+    assert "✗ RUN echo why; exit 3\n  why" in shown[13]
+    assert "UsageError: the cell cannot be kept in '/nowhere/x': no such file or directory" in shown[14]
+    assert "UsageError: 'no name' cannot be the name of a variable" in shown[15]
+    assert "Traceback" not in "".join(shown[13:16])
 
 
 def test_commands_compose_and_templates_keep_their_braces() -> None:
