@@ -79,7 +79,7 @@ async def attach(call: Call) -> web.StreamResponse:
         if asked.with_input:
             tasks.append(asyncio.ensure_future(send_input(call.engine, container, connection.inbound, asked.keys)))
         await until_over(tasks)
-        return connection.close()
+    return await connection.end()
 
 
 async def until_over(tasks: list["asyncio.Task[bool]"]) -> None:
@@ -109,9 +109,9 @@ async def _replay(call: Call, asked: Asked) -> web.StreamResponse:
         bulk = frames.Bulk(tty=tty, prefix=frames.Prefix(timestamps=False))
         for frame in output.selected(asked.reader, output.Selection(streams=asked.streams)) if asked.replay else ():
             await connection.write(bulk.format(frame))
-        return connection.close()
     finally:
         asked.reader.close()
+    return await connection.end()
 
 
 async def send_input(engine: "Engine", container: Container, inbound: Readable, keys: bytes) -> bool:

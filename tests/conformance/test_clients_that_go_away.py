@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import pytest
@@ -64,6 +65,21 @@ def test_a_slow_reader_stops_nobody(engine: EngineProcess, client: docker.Docker
         begun = time.monotonic()
         assert client.containers.run("busybox", ["echo", "quick"], remove=True) == b"quick\n"
         assert time.monotonic() - begun < 5
+
+
+def test_who_still_sends_gets_all_output(engine: EngineProcess, client: docker.DockerClient) -> None:
+    """A container that has ended does not take its output from a client that is in the midst of sending."""
+    container = client.containers.create("busybox", ["echo", "all of it"], stdin_open=True, network_mode="none")
+    attach = f"POST /containers/{container.id}/attach?stream=1&stdin=1&stdout=1"
+    with _connect(engine, attach) as connection, ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(connection.sendall, bytes(4 << 20))
+        container.start()
+        container.wait()
+        received = b""
+        while data := connection.recv(4096):
+            received += data
+        assert received.endswith(b"all of it\n")
+        sending.result(10)
 
 
 def test_a_stop_is_finished_without_its_client(engine: EngineProcess, client: docker.DockerClient) -> None:
