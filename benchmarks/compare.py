@@ -3,22 +3,20 @@
 Without arguments it starts an engine of ours and a private dockerd, and stops both. The table of issue 2.
 """
 
+import argparse
 import contextlib
 import io
 import os
 import statistics
-import subprocess
-import sys
 import tarfile
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import docker
 
+from benchmarks.dockerd import private_dockerd
 from tests.busybox import root_file_system
 from tests.engine_process import running_engine
 
@@ -197,45 +195,6 @@ CASES: list[tuple[str, str, Case, bool]] = [
 ]
 
 
-@contextlib.contextmanager
-def private_dockerd() -> Iterator[str]:
-    """Start a dockerd with directories, a socket and a bridge of its own; yields its url."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        place, bridge = Path(name), "nbcbench0"
-        subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
-        subprocess.run(["ip", "address", "add", "172.29.255.1/24", "dev", bridge], check=True)
-        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
-        options = ["--data-root", place / "data", "--exec-root", place / "exec", "--pidfile", place / "pid"]
-        command = [
-            "dockerd",
-            *map(str, options),
-            "--host",
-            f"unix://{place}/docker.sock",
-            "--bridge",
-            bridge,
-            "--iptables=false",
-        ]
-        with (place / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as daemon:
-            try:
-                _wait_for(place / "docker.sock", daemon)
-                yield f"unix://{place}/docker.sock"
-            finally:
-                daemon.terminate()
-                daemon.wait(30)
-                subprocess.run(["ip", "link", "delete", bridge], check=True)
-
-
-def _wait_for(socket: Path, daemon: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        with contextlib.suppress(docker.errors.DockerException):
-            docker.DockerClient(base_url=f"unix://{socket}").ping()
-            return
-        if daemon.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"dockerd did not start: {(socket.parent / 'log').read_text()[-2000:]}")
-        time.sleep(0.1)
-
-
 def compare(engines: dict[str, str]) -> None:
     """Run every case on every engine and print a row for each."""
     clients: dict[str, Any] = {name: docker.DockerClient(base_url=url, timeout=600) for name, url in engines.items()}
@@ -248,9 +207,32 @@ def compare(engines: dict[str, str]) -> None:
         print(f"{title:24}" + "".join(f"{value:>14.2f}" for value in values) + f"   {ratio:.1f}×  {unit}", flush=True)
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare",
+        description="Run the same work on several engines through docker-py, and print a row for each case.",
+        epilog="Without an engine it starts one of ours and a private dockerd, and stops both.",
+    )
+    parser.add_argument(
+        "engines",
+        nargs="*",
+        type=_engine,
+        metavar="NAME=URL",
+        help="an engine, such as dockerd=unix:///run/docker.sock",
+    )
+    return parser
+
+
+def _engine(text: str) -> tuple[str, str]:
+    name, equals, url = text.partition("=")
+    if not (name and equals and "://" in url):
+        raise argparse.ArgumentTypeError(f"'{text}' is no NAME=URL, such as ours=unix:///run/nbcontainers/engine.sock")
+    return name, url
+
+
 def main() -> None:
     """Compare the engines named on the command line, or ours with dockerd."""
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    given = dict(_parser().parse_args().engines)
     if given:
         compare(given)
         return
