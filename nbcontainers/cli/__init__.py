@@ -5,10 +5,10 @@ notebook shows and assigns, and the terminal prints. What a command writes while
 given.
 
 Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and ``attaching`` with
-``interactive`` (a container at a terminal), ``tree`` (the commands that change something), ``building``, ``listing``,
-``updating``, ``copying``, ``archives``, ``layers``, ``volumes``, ``networks``, ``shaping``, ``capturing`` and
-``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing``
-(its tables).
+``interactive`` and ``aside`` (a container at a terminal, and signals), ``tree`` (the commands that change something),
+``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``layers``, ``volumes``, ``networks``, ``shaping``,
+``capturing`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``),
+``terminal``, ``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))

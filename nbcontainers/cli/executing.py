@@ -7,14 +7,13 @@ import click
 from nbcontainers.cli import interactive, values
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.interactive import Stream
-from nbcontainers.cli.tree import ExitCode, container_group, pass_face, tree
-
-_INTERRUPTED = 130
+from nbcontainers.cli.running import INTERRUPTED
+from nbcontainers.cli.tree import ExitCode, container_group, detach_keys_option, pass_face, tree
 
 
 @tree.command("exec", context_settings={"allow_interspersed_args": False})
 @click.option("-d", "--detach", is_flag=True, help="Run in the background.")
-@click.option("--detach-keys", default="", help="Keys with which to leave it, such as ctrl-p,ctrl-q.")
+@detach_keys_option
 @click.option("-e", "--env", multiple=True, help="NAME=value, or NAME to take this process's.")
 @click.option(
     "--env-file", multiple=True, type=click.Path(exists=True, dir_okay=False), help="File of NAME=value lines."
@@ -30,9 +29,7 @@ _INTERRUPTED = 130
 def execute(face: Face, /, container: str, command: tuple[str, ...], detach: bool, **options: Any) -> Any:
     """Run a command in a running container."""
     stdin = (options["with_stdin"] or face.stdin is not None) and not detach
-    at_terminal = stdin and options["tty"] and face.stdin is None and face.own_stdin
-    if at_terminal and not interactive.has_terminal():
-        raise click.ClickException("the input device is not a TTY")
+    at_terminal = interactive.is_at_terminal(face, stdin=stdin, tty=options["tty"])
     made = face.client.api.exec_create(
         container,
         list(command),
@@ -58,23 +55,19 @@ container_group.add_command(execute)
 def _attached(face: Face, made: str, *, tty: bool, stdin: bool, at_terminal: bool) -> int:
     """Start an exec, pass everything on until it ends or is left, and return its exit code."""
     api = face.client.api
-    attached = face.client.another()
+
+    def resize(rows: int, columns: int) -> None:
+        api.exec_resize(made, rows, columns)
+
     try:
-        stream = Stream(attached.api.exec_start(made, tty=tty, socket=True), tty=tty)
-        try:
+        with Stream.executing(face.client, made, tty=tty) as stream:
             if at_terminal:
-                interactive.at_terminal(stream, lambda rows, columns: api.exec_resize(made, rows, columns))
+                interactive.at_terminal(face, stream, resize)
             else:
-                if face.stdin is not None:
-                    stream.feed(iter([face.stdin]))
-                elif stdin and face.own_stdin:
-                    stream.feed(interactive.standard_input())
+                if stdin:
+                    stream.feed(face)
                 stream.show(face)
-        finally:
-            stream.close()
     except KeyboardInterrupt:
         face.err(b"interrupted: the command goes on in the container\n")
-        return _INTERRUPTED
-    finally:
-        attached.close()
+        return INTERRUPTED
     return int(api.exec_inspect(made)["ExitCode"] or 0)

@@ -1,5 +1,6 @@
 """Where a command's output goes, and its input comes from: a terminal, a notebook cell, a test."""
 
+import codecs
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,14 +13,29 @@ from nbcontainers.client import Client, connect
 Write = Callable[[bytes], object]
 
 
-def _stdout(data: bytes) -> None:
-    sys.stdout.write(data.decode(errors="replace"))
-    sys.stdout.flush()
+class _Writer:
+    """Writes to one of this process's streams: bytes as they are, or as text where it takes nothing else.
+
+    Args:
+        name: ``stdout`` or ``stderr``, whatever that is at the time.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
+
+    def __call__(self, data: bytes) -> None:
+        stream = getattr(sys, self._name)
+        raw = getattr(stream, "buffer", None)
+        if raw is None:
+            stream.write(self._decoder.decode(data))
+        else:
+            stream.flush()
+            raw.write(data)
+        stream.flush()
 
 
-def _stderr(data: bytes) -> None:
-    sys.stderr.write(data.decode(errors="replace"))
-    sys.stderr.flush()
+_stdout = _Writer("stdout")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +48,7 @@ class Face:
         out: Takes a container's standard output.
         err: Takes its standard error, and remarks.
         own_stdin: Where ``stdin`` is None, what is wanted is read from this process's standard input.
+        takes_signals: Whether this process is there for one command, so that its signals may be meant for a container.
         may_start: Whether this user's engine is started when none runs.
         meanwhile: What a command that looks on is to look on at: a cell; None: it goes on until it is interrupted.
         keep: Puts a value into a variable, where there are variables.
@@ -40,9 +57,10 @@ class Face:
 
     url: str | None = None
     stdin: bytes | None = None
-    out: Write = _stdout
-    err: Write = _stderr
+    out: Write = field(default=_stdout)
+    err: Write = field(default=_Writer("stderr"))
     own_stdin: bool = False
+    takes_signals: bool = False
     may_start: bool = True
     meanwhile: Callable[[], object] | None = None
     keep: Callable[[str, object], object] | None = None

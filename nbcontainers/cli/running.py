@@ -1,11 +1,20 @@
-"""What ``run`` and ``create`` do: make a container, and pass its output to whoever asked."""
+"""What ``run``, ``create`` and ``attach`` do: make a container, and join its streams to whoever asked."""
 
-import threading
+import contextlib
 
+import docker.errors
+import requests
+
+from nbcontainers.cli import interactive
+from nbcontainers.cli.aside import passed_on
 from nbcontainers.cli.face import Face
+from nbcontainers.cli.interactive import Stream
 from nbcontainers.cli.values import Json
-from nbcontainers.client.attached import STDERR, Attached
 from nbcontainers.client.ending import Ending
+
+INTERRUPTED = 130
+_STOP_SECONDS = 2
+_LEFT_SECONDS = 1.0  # a stream that ends so long before its container was left with the detach keys
 
 
 def create(face: Face, config: Json, name: str) -> str:
@@ -16,49 +25,97 @@ def create(face: Face, config: Json, name: str) -> str:
     return str(answer["Id"])
 
 
-def run_attached(face: Face, container: str) -> int:
-    """Start a created container, pass its output on as it comes, and return its exit code.
+def run_attached(face: Face, container: str, *, detach_keys: str = "", sig_proxy: bool = True) -> int:
+    """Start a container, pass its output on as it comes, and return its exit code.
 
-    An interrupt stops the container, and is passed on when it has stopped.
+    It gets the input that it was made for. A notebook's interrupt stops it, and is passed on when it has stopped.
     """
-    api = face.client.api
-    inspected = api.inspect_container(container)
-    tty = inspected["Config"]["Tty"]
-    attached = Attached(face.client, container, stdout=1, stderr=1)
-    # Who asked for removal finds the container gone when the command returns, as with docker.
-    ended = Ending(face.client, container, "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit")
-    feeder = _Feeder(face, container) if face.stdin is not None else None
+    inspected = face.client.api.inspect_container(container)
+    stdin = inspected["Config"]["AttachStdin"]
     try:
-        api.start(container)
-        for stream, piece in attached.output(tty=tty):
-            (face.err if stream == STDERR else face.out)(piece)
-        return ended.code()
+        return Session(face, inspected, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy).serve(start=True)
     except KeyboardInterrupt:
-        api.stop(container, timeout=2)
+        face.client.api.stop(container, timeout=_STOP_SECONDS)
         raise
-    finally:
-        if feeder is not None:
-            feeder.close()
-        ended.close()
-        attached.close()
 
 
-class _Feeder:
-    """Sends the face's input to a container from a thread, and closes it there."""
+class Session:
+    """A face at one container.
 
-    def __init__(self, face: Face, container: str) -> None:
-        self._data = face.stdin or b""
-        self._attached = Attached(face.client, container, stdin=1)
-        self._thread = threading.Thread(target=self._send, daemon=True)
-        self._thread.start()
+    Args:
+        face: Where.
+        inspected: What the engine knows of the container.
+        stdin: Whether the face's input is the container's.
+        detach_keys: Keys with which to leave it; empty for docker's own.
+        sig_proxy: Whether signals that a command's process gets are the container's.
+    """
 
-    def _send(self) -> None:
+    def __init__(
+        self, face: Face, inspected: Json, *, stdin: bool, detach_keys: str = "", sig_proxy: bool = True
+    ) -> None:
+        self._face = face
+        self._api = face.client.api
+        self._id: str = inspected["Id"]
+        self._config: Json = inspected["Config"]
+        # Who asked for removal finds the container gone when the command returns, as with docker.
+        self._condition = "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit"
+        self._stdin, self._detach_keys = stdin, detach_keys
+        self._sig_proxy = sig_proxy and face.takes_signals
+        self._at_terminal = interactive.is_at_terminal(face, stdin=stdin, tty=self._config["Tty"])
+
+    def serve(self, *, start: bool = False, interrupts: int = 0) -> int:
+        """Pass all on until the container ends or is left, and return its exit code; 0 where it was left.
+
+        Args:
+            start: Start it when all that it writes will be seen.
+            interrupts: How many of a notebook's interrupts are the container's; the next one is raised.
+        """
+        with contextlib.closing(Ending(self._face.client, self._id, self._condition)) as ended, self._attached() as own:
+            if start:
+                self._api.start(self._id)
+            if self._at_terminal:
+                interactive.at_terminal(self._face, own, self._resize)
+                return self._code_unless_left(ended)
+            with contextlib.ExitStack() as stack:
+                if self._config["Tty"]:
+                    stack.enter_context(interactive.size_told(self._face, self._resize))
+                elif self._sig_proxy:
+                    stack.enter_context(passed_on(lambda name: self._api.kill(self._id, name)))
+                if self._stdin:
+                    # An input that outlives its clients has no end, and to send one would end the output, too.
+                    own.feed(self._face, end=self._config["StdinOnce"])
+                return self._shown(own, ended, interrupts)
+
+    def _shown(self, own: Stream, ended: Ending, interrupts: int) -> int:
+        while True:
+            try:
+                own.show(self._face)
+                return ended.code()
+            except KeyboardInterrupt:
+                if not interrupts:
+                    raise
+                interrupts -= 1
+                self._api.kill(self._id, "SIGINT")
+
+    def _attached(self) -> Stream:
+        return Stream.attached(
+            self._face.client,
+            self._id,
+            tty=self._config["Tty"],
+            stdin=self._stdin,
+            detach_keys=self._detach_keys,
+        )
+
+    def _resize(self, rows: int, columns: int) -> None:
+        self._api.resize(self._id, rows, columns)
+
+    def _code_unless_left(self, ended: Ending) -> int:
+        """Return the exit code of a container whose stream has ended, or 0 where only the stream has."""
         try:
-            self._attached.send(self._data)
-        except OSError:
-            return  # the container has ended before it read everything
-
-    def close(self) -> None:
-        """Let go of the container's input."""
-        self._thread.join(timeout=1)
-        self._attached.close()
+            self._api.wait(self._id, timeout=_LEFT_SECONDS)
+        except docker.errors.NotFound:
+            pass  # it has removed itself
+        except (requests.Timeout, requests.ConnectionError):
+            self._face.err(b"read escape sequence\n")
+            return 0
+        return ended.code()

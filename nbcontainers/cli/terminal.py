@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 from typing import Any
 
@@ -12,10 +13,17 @@ import pandas as pd
 
 from nbcontainers.cli import printing
 from nbcontainers.cli.face import Face
+from nbcontainers.cli.running import INTERRUPTED
 from nbcontainers.cli.tree import ExitCode, tree
 from nbcontainers.errors import Error
 
-_REFUSED, _INTERRUPTED = 125, 130
+_REFUSED = 125
+_REASONS = (
+    ("executable file not found", 127),
+    ("no such file or directory", 127),
+    ("permission denied", 126),
+    ("is a directory", 126),
+)
 
 
 @tree.command(context_settings={"ignore_unknown_options": True})
@@ -26,24 +34,49 @@ def serve(arguments: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command that the process's arguments name, and end with its exit code."""
-    face = Face(own_stdin=True)
-    if not sys.stdin.isatty() and {"-i", "--interactive"} & set(sys.argv) and "exec" not in sys.argv[1:3]:
-        face.stdin = sys.stdin.buffer.read()
+    """Run the command that the process's arguments name, and end with its exit code.
+
+    Who reads the output may stop reading it: then the process ends as docker's does, by the signal and without a word.
+    """
     try:
-        value = tree.main(prog_name="nbcontainers", standalone_mode=False, obj=face)
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGPIPE)
+    sys.exit(code)
+
+
+def _run() -> int:
+    face = Face(own_stdin=True, takes_signals=True)
+    is_run = sys.argv[1:2] == ["run"] or sys.argv[1:3] == ["container", "run"]
+    try:
+        with tree.make_context("nbcontainers", sys.argv[1:], obj=face) as context:
+            value = tree.invoke(context)
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        return int(error.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(_REFUSED if "run" in sys.argv[1:2] else error.exit_code)
+        return _REFUSED if is_run else error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_INTERRUPTED)
+        return INTERRUPTED
     except (docker.errors.DockerException, Error) as error:
         sys.stderr.write(f"nbcontainers: {explain(error)}\n")
-        sys.exit(_REFUSED if "run" in sys.argv[1:2] else 1)
+        return _code_of_start(error) if is_run else 1
     show(value)
-    sys.exit(int(value) if isinstance(value, ExitCode) else 0)
+    return int(value) if isinstance(value, ExitCode) else 0
+
+
+def _code_of_start(error: Exception) -> int:
+    """Return docker's exit code for a container that could not be started: as a shell's, where the program is at fault.
+
+    Source: Docker documentation, "docker container run" § Exit status.
+    """
+    text = explain(error)
+    for reason, code in _REASONS:
+        if reason in text:
+            return code
+    return _REFUSED
 
 
 def explain(error: Exception) -> str:

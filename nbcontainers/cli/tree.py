@@ -1,12 +1,13 @@
 """The commands. Each returns its value; how it is shown is the face's business."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 import docker.errors
 
-from nbcontainers.cli import running
+from nbcontainers.cli import interactive, running
 from nbcontainers.cli.configuration import configuration
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.options import with_options
@@ -14,8 +15,10 @@ from nbcontainers.cli.options import with_options
 pass_face = click.pass_obj
 _ALL = {"ignore_unknown_options": False, "allow_interspersed_args": False}
 
-
-"""What the Dockerfile is called on its way, so that none of the folder's own is in its place."""
+detach_keys_option = click.option(
+    "--detach-keys", default="", help="Keys with which to leave it, such as ctrl-p,ctrl-q."
+)
+sig_proxy_option = click.option("--sig-proxy", type=bool, default=True, help="Pass this process's signals on.")
 
 
 class ExitCode(int):
@@ -48,19 +51,25 @@ def invoke(arguments: list[str], face: Face) -> Any:
 @tree.command(context_settings=_ALL)
 @click.option("--rm", "remove", is_flag=True, help="Remove the container when it ends.")
 @click.option("-d", "--detach", is_flag=True, help="Run in the background, and return the id.")
+@detach_keys_option
+@sig_proxy_option
 @with_options
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_face
 def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detach: bool, **options: Any) -> Any:
     """Run a command in a new container."""
-    stdin = face.stdin is not None and not detach
+    stdin = not detach and (face.stdin is not None or (options["interactive"] and face.own_stdin))
+    interactive.is_at_terminal(face, stdin=stdin, tty=options["tty"])
     config = configuration(image, command, options, remove=remove, attach=not detach, stdin=stdin)
+    if options["tty"] and face.own_stdin and sys.stdout.isatty():
+        config["HostConfig"]["ConsoleSize"] = interactive.size()
     container = running.create(face, config, options["name"])
     if detach:
         face.client.api.start(container)
         return container
-    return ExitCode(running.run_attached(face, container))
+    keys, sig_proxy = options["detach_keys"], options["sig_proxy"]
+    return ExitCode(running.run_attached(face, container, detach_keys=keys, sig_proxy=sig_proxy))
 
 
 @tree.command(context_settings=_ALL)
@@ -75,11 +84,24 @@ def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) 
 
 
 @tree.command()
+@click.option("-a", "--attach", is_flag=True, help="Show what it writes, and return its exit code.")
+@click.option("-i", "--interactive", "with_stdin", is_flag=True, help="Give it input, too.")
+@detach_keys_option
+@sig_proxy_option
 @click.argument("containers", nargs=-1, required=True)
 @pass_face
-def start(face: Face, containers: tuple[str, ...]) -> str:
+def start(
+    face: Face, *, containers: tuple[str, ...], attach: bool, with_stdin: bool, detach_keys: str, sig_proxy: bool
+) -> Any:
     """Start containers."""
-    return each(containers, face.client.api.start)
+    if not (attach or with_stdin):
+        return each(containers, face.client.api.start)
+    if len(containers) > 1:
+        raise click.UsageError("you cannot start and attach multiple containers at once")
+    inspected = face.client.api.inspect_container(containers[0])
+    stdin = with_stdin and inspected["Config"]["OpenStdin"]
+    session = running.Session(face, inspected, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
+    return ExitCode(session.serve(start=True))
 
 
 @tree.command()

@@ -4,10 +4,13 @@ The order is: an explicit url; ``$NBCONTAINERS_HOST``; the engine of this user t
 the background, which outlives the process that has started it. Docker's own daemon is used when asked for by name.
 """
 
+import contextlib
 import fcntl
 import os
+import socket
 import subprocess
 import sys
+import threading
 from typing import cast
 
 import docker.errors
@@ -25,6 +28,12 @@ class Client(DockerClient):  # type: ignore[misc]
     """docker-py's client, which knows the address it was made for."""
 
     address: str = DOCKER
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def another(self) -> "Client":
         """Return a second client of the same engine, with connections of its own.
@@ -78,6 +87,7 @@ def connect(url: str | None = None, *, start: bool = True, timeout_seconds: floa
 def _open(url: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> Client:
     client: Client | None = None
     try:
+        _knock(url)
         client = Client(base_url=url, version="auto", timeout=timeout_seconds)
         client.address = url
         client.ping()
@@ -87,6 +97,17 @@ def _open(url: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> Client:
         reason = f"'{url}' does not answer ({_first_cause(error)})"
         raise Unavailable("the engine", reason, "start it: nbcontainers serve") from error
     return client
+
+
+def _knock(url: str) -> None:
+    """Connect once where there is a socket's path: docker-py, refused, leaves its socket to the garbage collector.
+
+    Raises:
+        OSError: Nobody listens.
+    """
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(url.removeprefix("unix://"))
 
 
 def _first_cause(error: BaseException) -> str:
@@ -138,5 +159,12 @@ def _spawn(run: str) -> None:
     if said != "ready":
         process.wait()
         raise Unavailable("the engine", said or f"it ended at once, see '{log.name}'", "run: nbcontainers doctor")
-    # The engine is meant to outlive us: nobody waits for it, and that is no oversight.
+    # The engine is meant to outlive us, so nobody waits for its end; if it ends before us all the same, a thread does.
     process.returncode = 0
+    threading.Thread(target=_reap, args=(process.pid,), name="nbcontainers-engine", daemon=True).start()
+
+
+def _reap(pid: int) -> None:
+    """Take the exit status of a child when it has one, so that no zombie is left of it."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)

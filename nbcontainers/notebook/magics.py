@@ -57,7 +57,7 @@ class ContainerMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell=shell)
-        self.face = Face(url=self.host or None, may_start=self.start_engine)
+        self.face = Face(url=self.host or None, may_start=self.start_engine, own_stdin=_is_at_terminal(shell))
         if shell is not None:
             self.face.keep = shell.user_ns.__setitem__
         Table.rows_shown = self.rows
@@ -171,6 +171,11 @@ class ContainerMagics(Magics):
 
 def _is_capture(words: list[str]) -> bool:
     return words[:1] == ["capture"] or words[:2] == ["container", "capture"]
+
+
+def _is_at_terminal(shell: Any) -> bool:
+    """Say whether this IPython runs in a terminal, which it can give to a container meanwhile."""
+    return type(shell).__name__ == "TerminalInteractiveShell" and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _words(line: str) -> list[str]:

@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import click
 import docker.errors
@@ -82,7 +84,9 @@ def test_the_terminal_has_dockers_exit_codes(face: RecordingFace) -> None:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
     assert run("run", "--rm", "busybox", "sh", "-c", "exit 4").returncode == 4
-    assert run("run", "--rm", "busybox", "nosuch").returncode == 125
+    assert run("run", "--rm", "busybox", "nosuch").returncode == 127
+    assert run("container", "run", "--rm", "busybox", "/etc").returncode == 126
+    assert run("run", "--rm", "nosuch").returncode == 125
     refused = run("run", "--memry", "busybox")
     assert refused.returncode == 125
     assert "--memry" in refused.stderr
@@ -158,3 +162,30 @@ def test_limits_change_while_a_container_runs(face: RecordingFace) -> None:
         invoke(["update", "grown"], face)
     with pytest.raises(docker.errors.NotFound, match="nobody"):
         invoke(["container", "update", "-m", "64m", "nobody"], face)
+
+
+@pytest.mark.parametrize("words", [["logs", "talker"], ["logs", "-f", "talker"], ["run", "busybox", "yes"]])
+def test_who_reads_only_the_beginning_ends_the_command_quietly(face: RecordingFace, words: list[str]) -> None:
+    invoke(["run", "-d", "--name", "talker", "--network", "none", "busybox", "sh", "-c", "seq 100000"], face)
+    invoke(["wait", "talker"], face)
+    program = "from nbcontainers.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "NBCONTAINERS_HOST": str(face.url)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (-signal.SIGPIPE, b"")
+
+
+def test_following_writes_lines_as_they_come(face: RecordingFace) -> None:
+    invoke(["run", "-d", "--name", "talker", "--network", "none", "busybox", "sh", "-c", "echo out; echo more"], face)
+    invoke(["logs", "-f", "talker"], face)
+    assert face.written == b"out\nmore\n"
+    invoke(["events", "--follow", "--since", "0", "--until", f"{time.time():.6f}", "--filter", "event=create"], face)
+    assert b"container create" in face.written

@@ -1,66 +1,28 @@
 """A user at a terminal: the docker CLI on a pseudo terminal, against a real engine."""
 
-import fcntl
 import os
-import pty
-import select
-import struct
-import subprocess
-import termios
 from collections.abc import Callable
 
 import pytest
 
 from tests.engine_process import EngineProcess
-from tests.waiting import SECONDS
+from tests.terminal import at_terminal, resize, until
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
 
-_rests: dict[int, bytes] = {}
-"""What was read from a terminal beyond what a test has waited for."""
-
-
-def _until(master_fd: int, text: bytes) -> bytes:
-    """Read until a text has come, and return all up to its end."""
-    seen = _rests.pop(master_fd, b"")
-    while text not in seen:
-        assert select.select([master_fd], [], [], SECONDS)[0], f"{text!r} did not come, only {seen!r}"
-        seen += os.read(master_fd, 4096)
-    before, _, _rests[master_fd] = seen.partition(text)
-    return before + text
-
-
 def _at_terminal(engine: EngineProcess, arguments: list[str], talk: Callable[[int], None]) -> int:
-    """Run the CLI on a terminal of 40 rows and 100 columns; return its exit status."""
-    master_fd, slave_fd = pty.openpty()
-    _rests.pop(master_fd, None)
-    fcntl.ioctl(slave_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    process = subprocess.Popen(
-        ["setsid", "--ctty", "docker", *arguments],  # its own terminal, which tells it of a new size
-        stdin=slave_fd,
-        stdout=slave_fd,
-        stderr=slave_fd,
-        env={**engine.environment, "TERM": "xterm"},
-    )
-    os.close(slave_fd)
-    try:
-        talk(master_fd)
-        return process.wait(20)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master_fd)
+    return at_terminal(["docker", *arguments], engine.environment, talk)
 
 
 def test_a_shell(cli: EngineProcess) -> None:
     def talk(master_fd: int) -> None:
-        _until(master_fd, b"# ")
+        until(master_fd, b"# ")
         os.write(master_fd, b"echo $((40+2))\r")
-        _until(master_fd, b"42")
+        until(master_fd, b"42")
         # The CLI tells the size after the start: ask until it is there.
         os.write(master_fd, b"until [ \"$(stty size)\" = '40 100' ]; do :; done; echo si''zed\r")
-        _until(master_fd, b"sized")
+        until(master_fd, b"sized")
         os.write(master_fd, b"exit 3\r")
 
     assert _at_terminal(cli, ["run", "-it", "--rm", "busybox", "sh"], talk) == 3
@@ -68,7 +30,7 @@ def test_a_shell(cli: EngineProcess) -> None:
 
 def test_leaving_a_container_and_coming_back(cli: EngineProcess) -> None:
     def leave(master_fd: int) -> None:
-        _until(master_fd, b"# ")
+        until(master_fd, b"# ")
         os.write(master_fd, b"\x10\x11")
 
     _at_terminal(cli, ["run", "-it", "--name", "left", "busybox", "sh"], leave)
@@ -76,7 +38,7 @@ def test_leaving_a_container_and_coming_back(cli: EngineProcess) -> None:
 
     def come_and_leave(master_fd: int) -> None:
         os.write(master_fd, b"echo ba''ck\r")
-        _until(master_fd, b"back")
+        until(master_fd, b"back")
         os.write(master_fd, b"\x18x")
 
     _at_terminal(cli, ["attach", "--detach-keys", "ctrl-x,x", "left"], come_and_leave)
@@ -84,7 +46,7 @@ def test_leaving_a_container_and_coming_back(cli: EngineProcess) -> None:
 
     def come_back(master_fd: int) -> None:
         os.write(master_fd, b"echo ba''ck again\r")
-        _until(master_fd, b"back again")
+        until(master_fd, b"back again")
         os.write(master_fd, b"exit 6\r")
 
     assert _at_terminal(cli, ["attach", "left"], come_back) == 6
@@ -94,24 +56,24 @@ def test_a_shell_in_a_running_container(cli: EngineProcess) -> None:
     cli.docker("run", "-d", "--name", "target", "--network", "none", "busybox", "sleep", "600")
 
     def talk(master_fd: int) -> None:
-        _until(master_fd, b"# ")
+        until(master_fd, b"# ")
         os.write(master_fd, b"until [ \"$(stty size)\" = '40 100' ]; do :; done; echo si''zed\r")
-        _until(master_fd, b"sized")
-        fcntl.ioctl(master_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+        until(master_fd, b"sized")
+        resize(master_fd, 33, 77)
         os.write(master_fd, b"until [ \"$(stty size)\" = '33 77' ]; do :; done; echo re''sized\r")
-        _until(master_fd, b"resized")
+        until(master_fd, b"resized")
         # A program that is interrupted, and one that is stopped, both as the terminal's foreground job.
         os.write(master_fd, b"sh -c 'echo sl''eeps; sleep 100'\r")
-        _until(master_fd, b"sleeps")
+        until(master_fd, b"sleeps")
         os.write(master_fd, b"\x03")
-        _until(master_fd, b"# ")
+        until(master_fd, b"# ")
         os.write(master_fd, b"echo code $?; sh -c 'echo sl''eeps; sleep 100'\r")
-        _until(master_fd, b"code 130")
-        _until(master_fd, b"sleeps")
+        until(master_fd, b"code 130")
+        until(master_fd, b"sleeps")
         os.write(master_fd, b"\x1a")
-        _until(master_fd, b"Stopped")
+        until(master_fd, b"Stopped")
         os.write(master_fd, b"kill -9 %1; exit 3\r")
-        _until(master_fd, b"exit 3")
+        until(master_fd, b"exit 3")
         os.write(master_fd, b"exit 3\r")  # the shell minds the first one while it has a stopped job
 
     assert _at_terminal(cli, ["exec", "-it", "target", "sh"], talk) == 3
@@ -121,7 +83,7 @@ def test_leaving_an_exec(cli: EngineProcess) -> None:
     cli.docker("run", "-d", "--name", "target", "--network", "none", "busybox", "sleep", "600")
 
     def leave(master_fd: int) -> None:
-        _until(master_fd, b"# ")
+        until(master_fd, b"# ")
         os.write(master_fd, b"ab")
 
     _at_terminal(cli, ["exec", "-it", "--detach-keys", "a,b", "target", "sh"], leave)
@@ -139,20 +101,20 @@ def test_signals_and_jobs(cli: EngineProcess) -> None:
 
         # It says so itself: from then on it is in the foreground.
         sleeper = "sh -c 'echo slee\"\"ping; exec sleep 100'"
-        _until(master_fd, b"# ")
+        until(master_fd, b"# ")
         type_in(sleeper)
-        _until(master_fd, b"sleeping")
+        until(master_fd, b"sleeping")
         os.write(master_fd, b"\x03")
-        _until(master_fd, b"# ")
+        until(master_fd, b"# ")
         type_in("echo status $?")
-        _until(master_fd, b"status 130")
-        fcntl.ioctl(master_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 77, 0, 0))
+        until(master_fd, b"status 130")
+        resize(master_fd, 20, 77)
         type_in("until [ \"$(stty size)\" = '20 77' ]; do :; done; echo si''zed")
-        _until(master_fd, b"sized")
+        until(master_fd, b"sized")
         type_in(sleeper)
-        _until(master_fd, b"sleeping")
+        until(master_fd, b"sleeping")
         os.write(master_fd, b"\x1a")
-        _until(master_fd, b"Stopped")
+        until(master_fd, b"Stopped")
         type_in("exec sh -c 'exit 5'")
 
     assert _at_terminal(cli, ["run", "-it", "--rm", "busybox", "sh"], talk) == 5
@@ -160,7 +122,7 @@ def test_signals_and_jobs(cli: EngineProcess) -> None:
 
 def test_interrupting_what_runs_in_the_foreground(cli: EngineProcess) -> None:
     def interrupt(master_fd: int) -> None:
-        _until(master_fd, b"here")
+        until(master_fd, b"here")
         os.write(master_fd, b"\x03")
 
     script = "echo here; sleep 100; true"
