@@ -14,7 +14,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import contexts, failures, responses
+from nbcontainers.api import contexts, failures, pulls, registry_config, responses
 from nbcontainers.api.calls import Call, decode
 from nbcontainers.api.routing import Route
 from nbcontainers.build import BuildEvent, BuildOptions, events
@@ -90,6 +90,9 @@ class _Teller:
             lines += [f"Successfully tagged {tag}\n" for tag in event.tags]
             for line in [f"{event.image_id}\n"] if self._quiet else lines:
                 await self._write({"stream": line})
+        elif isinstance(event, events.Pulling):
+            for told in [] if self._quiet else pulls.lines(event.event):
+                await self._write(told)
         elif not self._quiet:
             if isinstance(event, events.Step):
                 self._step = {"step": event.n, "stage": event.stage}
@@ -152,7 +155,7 @@ def _lines(event: BuildEvent) -> list[str]:
         case events.Warning():
             place = f" (line {event.line})" if event.line else ""
             return [f"[Warning] {event.rule + ': ' if event.rule else ''}{event.text}{place}\n"]
-        case events.Built():
+        case events.Built() | events.Pulling():
             return []
 
 
@@ -190,6 +193,8 @@ def _options(call: Call) -> BuildOptions:
         resources=limits.resources(asked, swap_limit=call.engine.swap_limit),
         shm_bytes=asked.shm_size_bytes,
         extra_hosts=_extra_hosts(call),
+        pull=call.flag("pull"),
+        logins=registry_config.logins(call),
         secrets=call.engine.take_secrets(token) if token else {},
     )
 

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import failures, responses, transfer
+from nbcontainers.api import failures, progress, responses, transfer
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 from nbcontainers.images import Image
@@ -21,7 +21,6 @@ from nbcontainers.images.archives import LayerProgress, Loaded, load
 from nbcontainers.images.exporting import Export
 from nbcontainers.images.packing import Descriptor
 
-_BAR = 50
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=30, sock_read=60)
 
 
@@ -50,8 +49,8 @@ async def put(call: Call) -> web.StreamResponse:
     loop = asyncio.get_running_loop()
 
     def work(stream: BinaryIO) -> list[Loaded]:
-        def report(progress: LayerProgress) -> None:
-            loop.call_soon_threadsafe(reports.put_nowait, progress)
+        def report(layer: LayerProgress) -> None:
+            loop.call_soon_threadsafe(reports.put_nowait, layer)
 
         return load(call.engine.images, stream, report)
 
@@ -59,9 +58,10 @@ async def put(call: Call) -> web.StreamResponse:
     uploading.add_done_callback(lambda _: reports.put_nowait(None))
     response = await responses.stream(call, "application/json")  # what goes wrong is told in it, as Docker does
     with contextlib.suppress(ConnectionError):  # the archive is loaded, whether or not anybody reads of it
-        async for progress in _until_none(reports):
+        async for layer in _until_none(reports):
             if not quiet:
-                await responses.write_json_line(response, _line(progress))
+                line = progress.line("Loading layer", layer.name, layer.current, layer.total)
+                await responses.write_json_line(response, line)
     try:
         loaded = await asyncio.shield(uploading)
     except ConnectionError:
@@ -81,28 +81,6 @@ async def put(call: Call) -> web.StreamResponse:
 async def _until_none(queue: "asyncio.Queue[LayerProgress | None]") -> AsyncIterator[LayerProgress]:
     while (item := await queue.get()) is not None:
         yield item
-
-
-def _line(progress: LayerProgress) -> dict[str, object]:
-    """Return a layer's progress as Docker tells it, with its bar drawn."""
-    share = progress.current / progress.total if progress.total else 1.0
-    arrow = "=" * max(int(share * _BAR) - 1, 0) + ">"
-    bar = f"[{arrow.ljust(_BAR)}] {_size(progress.current):>8}/{_size(progress.total)}"
-    return {
-        "status": "Loading layer",
-        "progressDetail": {"current": progress.current, "total": progress.total},
-        "progress": bar,
-        "id": progress.name,
-    }
-
-
-def _size(value: float) -> str:
-    """Return a size as Docker's progress bars have it: four digits, decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.4g}{unit}"
-        value /= 1000
-    return f"{value:.4g}TB"
 
 
 def _texts(loaded: Loaded) -> list[str]:

@@ -2,8 +2,7 @@
 
 from aiohttp import web
 
-from nbcontainers import errors
-from nbcontainers.api import image_archives, image_documents, responses
+from nbcontainers.api import image_archives, image_documents, pulls, responses
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 
@@ -51,35 +50,20 @@ async def remove(call: Call) -> web.Response:
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """``POST /images/create``: import a root file system (``fromSrc``); pulling comes later."""
-    if name := call.text("fromImage"):
-        return _pulled(call, name)
-    return await image_archives.import_image(call)
+    """``POST /images/create``: pull an image (``fromImage``), or import a root file system (``fromSrc``)."""
+    return await (pulls.pull(call) if _is_pull(call) else image_archives.import_image(call))
 
 
-def _pulled(call: Call, name: str) -> web.Response:
-    """Answer a pull: there is nothing to do for an image that is here.
-
-    Raises:
-        errors.Unsupported: It is not here.
-    """
-    tag_name = call.text("tag")
-    reference = name if not tag_name else f"{name}@{tag_name}" if ":" in tag_name else f"{name}:{tag_name}"
-    try:
-        image = call.engine.images.get(reference)
-    except errors.NotFound:
-        raise errors.Unsupported(
-            f"no such image: {reference}: pull comes later, build it or import a root file system"
-        ) from None
-    lines = [{"status": f"Digest: {image.id}"}, {"status": f"Status: Image is up to date for {reference}"}]
-    return responses.raw_json(b"".join(responses.encode(line) + b"\r\n" for line in lines))
+def _is_pull(call: Call) -> bool:
+    """Say whether an image is to be pulled; that ends when the client goes away, as in Docker."""
+    return bool(call.text("fromImage"))
 
 
 def routes() -> list[Route]:
     """Return the routes of this module."""
     return [
         Route("GET", "/images/json", list_images, interruptible=True),
-        Route("POST", "/images/create", create),
+        Route("POST", "/images/create", create, interruptible=_is_pull),
         Route("GET", "/images/{name:.+}/json", inspect, interruptible=True),
         Route("GET", "/images/{name:.+}/history", history, interruptible=True),
         Route("POST", "/images/{name:.+}/tag", tag),

@@ -30,10 +30,11 @@ def credentials(call: Call) -> Credentials:
         fields = msgspec.json.decode(data, type=Fields | None)
     except (binascii.Error, ValueError, msgspec.DecodeError):
         return Credentials()
-    return _credentials(fields or {})
+    return of_fields(fields or {})
 
 
-def _credentials(fields: Fields) -> Credentials:
+def of_fields(fields: Fields) -> Credentials:
+    """Return the credentials that are in Docker's ``AuthConfig``, however its names are written."""
     # Clients written in Python write some of the names with capitals, and programs in Go do not mind.
     given = {name.lower(): str(value) for name, value in fields.items() if value}
     return Credentials(
@@ -48,7 +49,7 @@ async def check(call: Call) -> web.Response:
     """``POST /auth``: say whether a registry takes somebody's credentials."""
     fields = await call.body(Fields)
     server = next((str(value) for name, value in fields.items() if name.lower() == "serveraddress" and value), "")
-    login = await call.engine.registries.log_in(registry_name(server), _credentials(fields))
+    login = await call.engine.registries.log_in(registry_name(server), of_fields(fields))
     return responses.json({"Status": "Login Succeeded", "IdentityToken": login.identity_token})
 
 

@@ -30,14 +30,14 @@ class Route(NamedTuple):
         method: HTTP method.
         pattern: Path without a version; ``{name}`` stands for one segment, ``{name:.+}`` for any.
         handler: Answers it.
-        interruptible: Whether the work may be dropped when the client goes away (streams, waits, plain reads);
-            everything else is finished first, so that a half-done change never stays.
+        interruptible: Whether the work may be dropped when the client goes away (streams, waits, plain reads), or who
+            says so of a request; everything else is finished first, so that a half-done change never stays.
     """
 
     method: str
     pattern: str
     handler: Handler
-    interruptible: bool = False
+    interruptible: bool | Callable[[Call], bool] = False
 
 
 class _Entry(NamedTuple):
@@ -71,7 +71,7 @@ class Router:
             version, path = split_version(request.path)
             route, parameters = self._find(request.method, path)
             call = Call(self._engine, request, parameters, version)
-            if route.interruptible:
+            if route.interruptible is True or (route.interruptible and route.interruptible(call)):
                 return await route.handler(call)
             response = await self._finished(route.handler(call))
             if call.afterwards is not None:  # the answer is written before the loop comes to this

@@ -16,10 +16,8 @@ _PLUGINS = "plugins are not supported"
 # method, path, what is not supported
 ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
-    ("GET", "/images/search", "searching a registry comes later"),
     ("POST", "/images/{name:.+}/push", "pushing comes later"),
     ("PUT", "/volumes/{name}", "cluster volumes are not supported"),
-    ("GET", "/distribution/{name:.+}/json", "asking a registry comes later"),
     ("GET", "/plugins", _PLUGINS),
     ("GET", "/plugins/{name:.+}", _PLUGINS),
     ("POST", "/plugins/{name:.+}", _PLUGINS),

@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-from nbcontainers.build import cache, checking, graph, ignore, rules, stubs
+from nbcontainers.build import bases, cache, checking, graph, ignore, rules, stubs
+from nbcontainers.build.bases import Pull
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.caches import Caches
 from nbcontainers.build.draft import PROXY_ARGS, Draft, Scope
@@ -24,7 +25,7 @@ from nbcontainers.build.running import Runner
 from nbcontainers.build.stagebuild import Build, StageBuild
 from nbcontainers.build.steps import Context, Scratch
 from nbcontainers.errors import DockerfileError, InvalidArgument, NotFound
-from nbcontainers.images import Images
+from nbcontainers.images import Images, staging
 from nbcontainers.images.references import normalize
 from nbcontainers.images.store import timestamp
 from nbcontainers.linux.mounts import openat2
@@ -42,10 +43,12 @@ class Builder:
         runner: Runs RUN.
         root: The builder's own directory.
         discard: Takes a directory away at once, and removes it some time.
+        pull: Gets an image that is not here.
     """
 
-    def __init__(self, images: Images, runner: Runner, root: Path, discard: Callable[[Path], None]) -> None:
+    def __init__(self, images: Images, runner: Runner, root: Path, discard: Callable[[Path], None], pull: Pull) -> None:
         self.images = images
+        self._pull = pull
         self.runner = runner
         self.cache = Cache(root / "cache.jsonl")
         self.caches = Caches(root / "caches")
@@ -85,6 +88,12 @@ class Builder:
             normalize(tag)
         try:
             plan, build = self._plan(context, options)
+            seen: set[str] = set()
+            while wanting := bases.wanting(plan, self.images, seen, always=options.pull):
+                for name in wanting:
+                    async for event in bases.pulled(name, self._pull, options):
+                        yield event
+                plan, build = self._plan(context, options)  # with what those want to have run first
             execution = _Execution(plan, build)
             try:
                 async for event in execution.run():
@@ -149,8 +158,8 @@ class Builder:
         return frozenset(steps)
 
     def sweep(self) -> None:
-        """Remove layers that belong to no image, and are not what a build may begin with either."""
-        self.images.sweep(kept=self.cache.layers())
+        """Remove layers that belong to no image, and are not what a build or a pull may go on with either."""
+        self.images.sweep(kept={*self.cache.layers(), *staging.usable(self.images)})
 
     def prune(self) -> int:
         """Forget what was made before, and remove the directories of cache mounts; returns the bytes freed."""

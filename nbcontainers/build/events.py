@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nbcontainers.errors import Error
+from nbcontainers.images.pulling import PullEvent
+from nbcontainers.images.registry import Credentials
 
 if TYPE_CHECKING:
     from nbcontainers.runtime.spec import LinuxResources
@@ -45,6 +47,8 @@ class BuildOptions:
         resources: Limits of RUN.
         shm_bytes: The size of /dev/shm in RUN.
         extra_hosts: ``name:address`` for RUN.
+        pull: Get the images anew that stages begin with or copy from, though they are here.
+        logins: Who asks a registry for an image, by the registry's name.
         secrets: What ``RUN --mount=type=secret`` may ask for, by its name.
     """
 
@@ -60,6 +64,8 @@ class BuildOptions:
     resources: "LinuxResources" = field(default_factory=_no_limits)
     shm_bytes: int = 0
     extra_hosts: tuple[str, ...] = ()
+    pull: bool = False
+    logins: Mapping[str, Credentials] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -78,6 +84,13 @@ class Triggers:
     """So many ONBUILD instructions of the base image are run now, as part of the step FROM."""
 
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulling:
+    """An image that a stage needs is on its way."""
+
+    event: PullEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +151,7 @@ class Built:
     tags: tuple[str, ...]
 
 
-BuildEvent = Step | Triggers | CacheHit | Running | Output | StepDone | Warning | Built
+BuildEvent = Pulling | Step | Triggers | CacheHit | Running | Output | StepDone | Warning | Built
 
 
 class BuildError(Error):

@@ -25,6 +25,7 @@ from nbcontainers.engine.model import Container, ContainerConfig, ContainerState
 from nbcontainers.engine.names import check_name, new_name
 from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.pruning import Pruning
+from nbcontainers.engine.pulls import ImagePulls
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
@@ -111,11 +112,7 @@ class Engine:
         undo.push_async_callback(self.networks.close, purge=False)
         self.launcher.start()
         undo.push_async_callback(self.launcher.close)
-        runner = Runner(
-            self.root / "build", self.launcher, self.networks, self.cleanup, self.specification.cgroup_parent
-        )
-        self.builder = Builder(self.images, runner, self.root / "build", self.cleanup.discard)
-        await asyncio.to_thread(self.builder.sweep)
+        await self._open_builder(undo)
         by_id: dict[str, Container] = {}
         self.networking = Networking(
             networks=self.networks,
@@ -147,9 +144,20 @@ class Engine:
         await recovery.resume(self.lifecycle, containers, found)
         await self.networking.resume()
 
+    async def _open_builder(self, undo: contextlib.AsyncExitStack) -> None:
+        """Be ready to build and pull; away goes what an engine that was killed has left of that."""
+        runner = Runner(
+            self.root / "build", self.launcher, self.networks, self.cleanup, self.specification.cgroup_parent
+        )
+        self.pulls = ImagePulls(self.images, self.registries, self.events)
+        undo.push_async_callback(self.pulls.close)
+        self.builder = Builder(self.images, runner, self.root / "build", self.cleanup.discard, self.pulls.provide)
+        await asyncio.to_thread(self.builder.sweep)
+
     async def close(self) -> None:
         """End the engine; containers that run go on, and the next engine finds them."""
         idle = not any(self.lifecycle.is_live(container) for container in self.containers())
+        await self.pulls.close()
         await self.healths.close()
         await self.execs.close()
         await self.lifecycle.close()

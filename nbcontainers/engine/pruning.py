@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbcontainers import errors
 from nbcontainers.engine.model import Container
-from nbcontainers.images import Image, Removals
+from nbcontainers.images import Image, Removals, staging
 from nbcontainers.volumes import Volume
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Pruning:
         return gone, freed
 
     async def images(self, chosen: Callable[[Image], bool], *, dangling: bool) -> tuple[Removals, int]:
-        """Remove the images that no container was made of.
+        """Remove the images that no container was made of, and what was left of pulls that came to nothing.
 
         Args:
             chosen: Says which of them.
@@ -71,6 +71,7 @@ class Pruning:
             for name in [*image.repo_tags, *image.repo_digests] or [image.id]:
                 with contextlib.suppress(errors.Conflict, errors.NotFound):  # the host's, or in use since
                     done += await engine.remove_image(name)
+        await asyncio.to_thread(engine.images.sweep, only=staging.on_shelf(engine.images))
         freed = max(before - await asyncio.to_thread(engine.usage.layers), 0)
         self._tell("image", freed)
         return done, freed

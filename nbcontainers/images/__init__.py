@@ -6,7 +6,9 @@ only the runtime mounts. Nothing here mounts anything visible, and nothing knows
 Reading order: ``references`` (names), ``config`` (the OCI image configuration), ``snapshots`` (layers as
 directories), ``headers``, ``packing``, ``unpacking``, ``compression`` and ``skeletons`` (trees and archives),
 ``layers`` (between the two), ``changes`` (what an import may set), ``store`` (images, tags, what is kept on disk),
-``writing`` (a container's files as an image), ``exporting`` and ``archives`` (images to archives and back).
+``writing`` (a container's files as an image), ``staging`` (layers on their way in), ``exporting`` and ``archives``
+(images to archives and back); for registries the room ``registry``, then ``platforms``, ``manifests``, ``spool``,
+``fetching``, ``origins`` and ``pulling``.
 
 Example:
     >>> images = Images(Path("/var/lib/nbcontainers/images"))

@@ -126,5 +126,9 @@ def canonical(reference: str) -> str:
     first, slash, _ = reference.partition("/")
     if not slash:
         return f"{DOCKER_HUB}/{_LIBRARY}/{reference}"
-    is_registry = "." in first or ":" in first or first == "localhost"
-    return reference if is_registry else f"{DOCKER_HUB}/{reference}"
+    return reference if is_registry(first) else f"{DOCKER_HUB}/{reference}"
+
+
+def is_registry(first: str) -> bool:
+    """Say whether the first part of a name is a registry's, not a part of a repository's name."""
+    return "." in first or ":" in first or first == "localhost"

@@ -42,6 +42,7 @@ class Staged:
 
 
 class _Facts(msgspec.Struct):
+    boot: str
     diff_id: str
     size_bytes: int
     implied: list[str]
@@ -71,11 +72,8 @@ def unpack(images: Images, stream: Readable, verify: Callable[[], object]) -> St
 
 
 def shelve(images: Images, layer: Staged, digest: str) -> None:
-    """Keep a layer until it has a place, by the digest of the blob that it came in, through a crash as well.
-
-    What is not used is swept with the layers that no image has.
-    """
-    facts = _Facts(layer.diff_id, layer.size_bytes, layer.implied)
+    """Keep a layer until it has a place, by the digest of the blob that it came in."""
+    facts = _Facts(_boot(), layer.diff_id, layer.size_bytes, layer.implied)
     files.replace(str(_facts_of(images.snapshots.upper(layer.key))), msgspec.json.encode(facts))
     name = shelf_name(digest)
     try:
@@ -92,6 +90,22 @@ def shelved(images: Images, digest: str) -> Staged | None:
     if facts is None:
         return None
     return Staged(key="", diff_id=facts.diff_id, size_bytes=facts.size_bytes, implied=facts.implied, committed=name)
+
+
+def on_shelf(images: Images) -> list[str]:
+    """Return the layers that have no place yet."""
+    return [name for name in images.snapshots.committed() if name.startswith(SHELF)]
+
+
+def usable(images: Images) -> list[str]:
+    """Return those of them that a killed engine has left whole; after a crash of the machine nobody can know."""
+    known = [(name, _facts(images, name)) for name in on_shelf(images)]
+    return [name for name, facts in known if facts is not None and facts.boot == _boot()]
+
+
+def _boot() -> str:
+    """Return what tells this run of the machine from others; see ``random(4)``."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def shelf_name(digest: str) -> str:
@@ -155,14 +169,9 @@ class Stack:
         self.top = name
         self.size_bytes += size_bytes
 
-    def put(self, layer: Staged, name: str = "") -> None:
-        """Put a layer on top; one from the shelf is taken from there, one that has a place already is copied.
-
-        Args:
-            layer: The layer.
-            name: What it will be called; by default, something new.
-        """
-        name = name or os.urandom(16).hex()
+    def put(self, layer: Staged) -> None:
+        """Put a layer on top; one from the shelf is taken from there, one that has a place already is copied."""
+        name = os.urandom(16).hex()
         self._images.protect(name)
         self._protected.append(name)
         self._placed.add(name)
@@ -186,6 +195,8 @@ class Stack:
         if layer.committed.startswith(SHELF):
             self._snapshots.withdraw(layer.committed, key)
             return key
+        if not self._snapshots.has(layer.committed):
+            raise errors.Conflict(f"the layer '{layer.diff_id}' was removed meanwhile: try again")
         self._snapshots.prepare(key, None)
         source, target = self._snapshots.files(layer.committed), self._snapshots.upper(key)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from nbcontainers.images import config as image_config
 from nbcontainers.images import layers
 from nbcontainers.images.changes import Changes, apply_changes
 from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS
+from nbcontainers.images.origins import Origins
 from nbcontainers.images.references import HOST, check_new, is_digest, normalize, repository
 from nbcontainers.images.snapshots import HOST_SNAPSHOT, Snapshots
 from nbcontainers.linux import files
@@ -99,6 +100,10 @@ def _nobody(_: str) -> Names:
 class Images:
     """All images of one engine; its methods may be called from any thread.
 
+    Attributes:
+        snapshots: The layers.
+        origins: Where they come from.
+
     Args:
         root: The store's directory; made when missing.
         hidden: Absolute paths that ``host`` does not show.
@@ -109,11 +114,13 @@ class Images:
     """
 
     def __init__(self, root: Path, hidden: list[str], discard: Callable[[Path], None] | None = None) -> None:
+        self.root = root
         self._blobs = root / "blobs" / "sha256"
         self._blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index_path = root / "index.json"
         files.forget_replacing(str(self._index_path))
         self.snapshots = Snapshots(root / "snapshots", hidden, discard)
+        self.origins = Origins(root)
         self._lock = threading.RLock()
         self._index = self._read_index()
         self._configs: dict[str, ImageConfig] = {}
@@ -255,8 +262,17 @@ class Images:
         """
         return self.add_document(image_config.encode(config), parent=parent, snapshot=snapshot, size_bytes=size_bytes)
 
-    def add_document(self, data: bytes, *, parent: str, snapshot: str | None, size_bytes: int) -> Image:
+    def add_document(
+        self, data: bytes, *, parent: str, snapshot: str | None, size_bytes: int, references: Sequence[str] = ()
+    ) -> Image:
         """Store an image whose configuration was written elsewhere: its bytes are kept as they are, for its id's sake.
+
+        Args:
+            data: The configuration.
+            parent: The image it was built on, or empty.
+            snapshot: Its top layer.
+            size_bytes: Of all layers together.
+            references: Names in full that it gets in the same step.
 
         Raises:
             errors.NotFound: There is no such layer.
@@ -267,8 +283,10 @@ class Images:
             if snapshot and not self.snapshots.has(snapshot):
                 raise errors.NotFound(f"snapshot '{snapshot}' not found")
             files.replace(str(self._blobs / image_id.removeprefix("sha256:")), data)
-            entry = _Entry(snapshot, parent, size_bytes, parse_timestamp(config.created))
-            self._write({**self._index.images, image_id: entry}, self._index.references)
+            tagged_ns = time.time_ns() if references else 0
+            entry = _Entry(snapshot, parent, size_bytes, parse_timestamp(config.created), tagged_ns)
+            named = {**self._index.references, **dict.fromkeys(references, image_id)}
+            self._write({**self._index.images, image_id: entry}, named)
             return self._image(image_id)
 
     def document(self, image_id: str) -> bytes:
@@ -446,6 +464,7 @@ class Images:
             for entry in os.scandir(self._blobs):
                 if entry.name not in known:
                     os.unlink(entry.path)
+            self.origins.keep_only(set(self._index.images))
         # Not under the lock, which the engine's loop takes as well: it may be many files.
         self.snapshots.empty_trash()
 

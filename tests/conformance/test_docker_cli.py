@@ -51,7 +51,7 @@ def test_exit_statuses(cli: EngineProcess, command: list[str], status: int) -> N
 def test_an_unknown_image(cli: EngineProcess) -> None:
     done = cli.docker("run", "--rm", "nothing-like-it", check=False)
     assert done.returncode == 125
-    assert b"pull" in done.stderr
+    assert b"Unable to find image 'nothing-like-it:latest' locally" in done.stderr
 
 
 def test_the_life_of_a_container(cli: EngineProcess) -> None:

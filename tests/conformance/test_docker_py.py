@@ -199,11 +199,6 @@ def test_events_of_the_past(client: docker.DockerClient) -> None:
     assert "die" in actions
 
 
-def test_pulling_says_that_it_comes_later(client: docker.DockerClient) -> None:
-    with pytest.raises(APIError, match="pull comes later"):
-        client.images.pull("nothing-like-it", tag="1")
-
-
 def test_a_cached_build_gives_the_same_image(client: docker.DockerClient) -> None:
     def build(text: str) -> str:
         image, _ = client.images.build(fileobj=io.BytesIO(text.encode()), tag="same:1")

@@ -5,6 +5,7 @@ from nbcontainers.images.registry import challenges
 from nbcontainers.images.registry.hosts import Hosts
 from nbcontainers.images.registry.model import Credentials, Login
 from nbcontainers.images.registry.repository import Repository
+from nbcontainers.images.registry.search import Hit, address, search
 from nbcontainers.images.registry.settings import Settings
 from nbcontainers.images.registry.tokens import Access
 from nbcontainers.images.registry.transport import BROKEN, Patience, Transport, broken, refusal
@@ -39,6 +40,15 @@ class Registries:
             push: Whether something will be written.
         """
         return Repository(self._transport, self._hosts, registry, name, credentials or Credentials(), push=push)
+
+    async def search(self, registry: str, term: str, count: int, credentials: Credentials) -> list[Hit]:
+        """Return repositories of a registry that fit a word; few registries but Docker Hub have that.
+
+        Raises:
+            errors.RegistryError: The registry cannot be reached, or offers no search.
+        """
+        found = (await self._hosts.endpoints(registry, self._transport.answers, mirrors=False))[-1]
+        return await search(self._transport, address(registry, found), term, count, credentials)
 
     async def log_in(self, registry: str, credentials: Credentials) -> Login:
         """Have a registry check credentials.

@@ -1,0 +1,33 @@
+"""How far something is, as Docker's streams tell it: numbers for programs, and a bar for people.
+
+Source: Docker Engine API v1.47, ``ProgressDetail``; moby, pkg/jsonmessage, for the bar.
+"""
+
+_BAR = 50
+Json = dict[str, object]
+
+
+def line(status: str, name: str, current: int | None = None, total: int | None = None) -> Json:
+    """Return one message of a stream.
+
+    Args:
+        status: What is being done.
+        name: What to, such as the beginning of a layer's digest.
+        current: How many bytes of it are done, None where that says nothing.
+        total: How many there are.
+    """
+    if current is None or total is None:
+        return {"status": status, "progressDetail": {}, "id": name}
+    share = min(current / total, 1.0) if total else 1.0
+    arrow = f"{'=' * int(share * _BAR)}>".ljust(_BAR)
+    bar = f"[{arrow}] {size(current):>8}/{size(total)}"
+    return {"status": status, "progressDetail": {"current": current, "total": total}, "progress": bar, "id": name}
+
+
+def size(value: float) -> str:
+    """Return a size as Docker has it: four digits, decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.4g}{unit}"
+        value /= 1000
+    return f"{value:.4g}TB"

@@ -1,0 +1,91 @@
+"""``POST /images/create?fromImage=``: pull an image, with a line for each layer on its way.
+
+What the registry refuses has an HTTP status of its own; once the image was found, what goes wrong is told in the
+stream.
+
+Source: Docker Engine API v1.47, ``POST /images/create``; moby, distribution/pull_v2.go, for what is told.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from nbcontainers.api import failures, progress, registry_auth, responses
+from nbcontainers.api.calls import Call
+from nbcontainers.engine.pulls import Asked
+from nbcontainers.images import platforms
+from nbcontainers.images.fetching import LayerState
+from nbcontainers.images.pulling import Finished, Found, PullEvent, Stored
+from nbcontainers.images.references import DEFAULT_TAG
+
+Json = dict[str, object]
+
+
+async def pull(call: Call) -> web.StreamResponse:
+    """Pull an image, or all of a repository's; when the client goes away, that ends."""
+    asked = _asked(call)
+    events: asyncio.Queue[PullEvent | None] = asyncio.Queue()
+    pulling = asyncio.ensure_future(call.engine.pulls.pull(asked, events.put_nowait))
+    pulling.add_done_callback(lambda _: events.put_nowait(None))
+    try:
+        first = await events.get()
+        if first is None:
+            await pulling  # it has failed before the image was found
+        response = await responses.stream(call, "application/json")
+        event = first
+        while event is not None:
+            await response.write(b"".join(responses.encode(line) + b"\r\n" for line in _together(event, events)))
+            event = await events.get()
+        try:
+            await pulling
+        except Exception as error:
+            text = failures.message_of(error)
+            await responses.write_json_line(response, {"errorDetail": {"message": text}, "error": text})
+        return response
+    finally:
+        pulling.cancel()
+        await asyncio.gather(pulling, return_exceptions=True)
+
+
+def _asked(call: Call) -> Asked:
+    """Read the query.
+
+    Raises:
+        errors.InvalidReference: The name is none.
+        errors.InvalidArgument: The platform is none.
+    """
+    name, tag, text = call.text("fromImage").removesuffix(":"), call.text("tag"), call.text("platform")
+    reference = name if not tag else f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
+    has_mark = "@" in reference or ":" in reference.rpartition("/")[2]
+    return Asked(
+        reference=reference if has_mark else f"{reference}:{DEFAULT_TAG}",
+        everything=not has_mark,
+        platform=platforms.parse(text) if text else platforms.this(),
+        credentials=registry_auth.credentials(call),
+    )
+
+
+def _together(event: PullEvent, events: "asyncio.Queue[PullEvent | None]") -> list[Json]:
+    """Return the lines of an event, and of those that have come meanwhile."""
+    found = lines(event)
+    while not events.empty():
+        following = events.get_nowait()
+        if following is None:
+            events.put_nowait(None)
+            break
+        found += lines(following)
+    return found
+
+
+def lines(event: PullEvent) -> list[Json]:
+    """Return what a stream says of an event."""
+    match event:
+        case LayerState():
+            return [progress.line(event.status, event.name, event.current, event.total)]
+        case Found():
+            return [{"status": f"Pulling from {event.location.repository}", "id": event.location.reference}]
+        case Stored():
+            return [{"status": f"Digest: {event.digest}"}]
+        case Finished():
+            what = "Downloaded newer image" if event.is_new else "Image is up to date"
+            return [{"status": f"Status: {what} for {event.name}"}]
