@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from nbcontainers.client.capturing import capture
     from nbcontainers.client.image import image
     from nbcontainers.client.topology import network
+    from nbcontainers.client.volumes import volume
     from nbcontainers.notebook import load_ipython_extension
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "capture", "connect", "doctor", "image", "load_ipython_extension", "network"]
+__all__ = ["__version__", "capture", "connect", "doctor", "image", "load_ipython_extension", "network", "volume"]
 
 _HOMES = {
     "capture": "nbcontainers.client.capturing",
@@ -27,6 +28,7 @@ _HOMES = {
     "image": "nbcontainers.client.image",
     "load_ipython_extension": "nbcontainers.notebook",
     "network": "nbcontainers.client.topology",
+    "volume": "nbcontainers.client.volumes",
 }
 
 

@@ -20,16 +20,22 @@ from nbcontainers.images import ContainerDefaults
 from nbcontainers.images.packing import Descriptor
 
 STAT_HEADER = "X-Docker-Container-Path-Stat"
-_TAR = "application/x-tar"
+TAR = "application/x-tar"
 
 
-def _path(call: Call) -> str:
+def path_of(call: Call) -> str:
+    """Return the path that the query names.
+
+    Raises:
+        errors.InvalidArgument: It names none.
+    """
     if not call.text("path"):
         raise errors.InvalidArgument("bad parameter: path cannot be empty")
     return call.text("path")
 
 
-def _stat(found: archive.Found) -> dict[str, str]:
+def stat_headers(found: archive.Found) -> dict[str, str]:
+    """Return the header that says what was found, as Docker has it."""
     facts = {
         "name": found.name,
         "size": found.status.st_size,
@@ -42,24 +48,24 @@ def _stat(found: archive.Found) -> dict[str, str]:
 
 async def head(call: Call) -> web.Response:
     """``HEAD /containers/{id}/archive``: what is at a path."""
-    name, path = call.parameters["id"], _path(call)
+    name, path = call.parameters["id"], path_of(call)
     container = call.engine.container(name)
     async with call.engine.filesystems.opened(container, with_mounts=True) as root_fd:
-        found = await asyncio.to_thread(archive.find, root_fd, path, name)
+        found = await asyncio.to_thread(archive.find, root_fd, path, f"container {name}")
         found.close()
-    return web.Response(headers={**responses.HEADERS, **_stat(found)})
+    return web.Response(headers={**responses.HEADERS, **stat_headers(found)})
 
 
 async def get(call: Call) -> web.StreamResponse:
     """``GET /containers/{id}/archive``: a file or a directory as an archive."""
-    name, path = call.parameters["id"], _path(call)
+    name, path = call.parameters["id"], path_of(call)
     container = call.engine.container(name)
     async with call.engine.filesystems.opened(container, with_mounts=True) as root_fd:
-        found = await asyncio.to_thread(archive.find, root_fd, path, name)
+        found = await asyncio.to_thread(archive.find, root_fd, path, f"container {name}")
         try:
             call.engine.tell(container, "archive-path")
             return await transfer.download(
-                call, lambda fd: archive.pack(root_fd, found, Descriptor(fd)), _TAR, _stat(found)
+                call, lambda fd: archive.pack(root_fd, found, Descriptor(fd)), TAR, stat_headers(found)
             )
         finally:
             found.close()
@@ -69,7 +75,7 @@ async def put(call: Call) -> web.Response:
     """``PUT /containers/{id}/archive``: unpack the body into a directory."""
     name = call.parameters["id"]
     asked = archive.Extraction(
-        path=_path(call), keep_kinds=call.flag("noOverwriteDirNonDir"), owned_by_user=call.flag("copyUIDGID")
+        path=path_of(call), keep_kinds=call.flag("noOverwriteDirNonDir"), owned_by_user=call.flag("copyUIDGID")
     )
     container = call.engine.container(name)
     async with call.engine.filesystems.opened(container, with_mounts=True) as root_fd:

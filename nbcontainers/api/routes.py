@@ -25,6 +25,7 @@ from nbcontainers.api import (
     unsupported,
     updates,
     usage,
+    volume_files,
     volumes,
 )
 from nbcontainers.api.routing import Route
@@ -49,6 +50,7 @@ _ROOMS = (
     prune,
     registry_auth,
     volumes,
+    volume_files,
     extensions,
     shaping,
     captures,

@@ -57,6 +57,7 @@ def unpack(
     owner = None if keep_owners else _ROOT
     root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        layers.extract(stream, root_fd, Rules(whiteouts=False, owner=owner, devices=keep_owners), "", digests)
+        rules = Rules(whiteouts=False, owner=owner, devices=keep_owners, root=False)
+        layers.extract(stream, root_fd, rules, "", digests)
     finally:
         os.close(root_fd)

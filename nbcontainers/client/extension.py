@@ -13,7 +13,7 @@ def is_ours(client: DockerClient) -> bool:
     return str(response.headers.get("Server", "")).lower().startswith("nbcontainers")
 
 
-def get_json(client: DockerClient, path: str, **query: object) -> Any:
+def get_json(client: DockerClient, path: str, /, **query: object) -> Any:
     """Return what an endpoint answers.
 
     Raises:
@@ -35,7 +35,7 @@ def post_json(client: DockerClient, path: str, body: object) -> Any:
     return response.json()
 
 
-def get_bytes(client: DockerClient, path: str, **query: object) -> bytes:
+def get_bytes(client: DockerClient, path: str, /, **query: object) -> bytes:
     """Return the bytes that an endpoint answers with.
 
     Raises:

@@ -229,6 +229,18 @@ def volumes(client: DockerClient, *, filters: dict[str, list[str]] | None = None
     return table(rows, types)
 
 
+def files(rows: list[dict[Any, Any]]) -> Table:
+    """Return files of a volume.
+
+    Returns:
+        Columns name, type (text: file, directory, link, fifo, socket, …), size (bytes), mode (text, octal), uid, gid
+        (numbers), modified (UTC timestamp), target (text: where a link leads).
+    """
+    types = {"name": "object", "type": "object", "size": "int64", "mode": "object", "uid": "int64", "gid": "int64"}
+    ordered = sorted(rows, key=lambda row: str(row["name"]))
+    return table(ordered, {**types, "modified": "datetime64[ns, UTC]", "target": "object"})
+
+
 def networks(client: DockerClient, *, filters: dict[str, list[str]] | None = None) -> Table:
     """Return networks.
 

@@ -27,6 +27,7 @@ _KERNELS_OWN = ("/proc", "/sys")
 _NOT_ENTERED = (*_KERNELS_OWN, "/dev")
 _MOST_LINKS = 255
 _LONGEST_DATABASE = 8 << 20
+_READ_ONLY = "mounted volume is marked read-only"
 
 # Go's FileMode, which has the kinds of files where Linux does not.
 _MODE_BITS: tuple[tuple[Callable[[int], bool], int], ...] = (
@@ -79,13 +80,13 @@ def absolute(path: str) -> str:
     return f"{cleaned}/" if path.endswith("/") and cleaned != "/" else cleaned
 
 
-def find(root_fd: int, path: str, container: str) -> Found:
-    """Find a file in a container.
+def find(root_fd: int, path: str, where: str) -> Found:
+    """Find a file in a container or a volume.
 
     Args:
-        root_fd: The container's root.
+        root_fd: The root of it.
         path: The path, which has something in it.
-        container: What the container was called, for the error.
+        where: What it was called, for the error, such as ``container web``.
 
     Raises:
         errors.NotFound: There is no such file.
@@ -98,22 +99,22 @@ def find(root_fd: int, path: str, container: str) -> Found:
         parent_fd = openat2(root_fd, whole if follow else directory or "/", os.O_PATH | os.O_DIRECTORY)
         try:
             status = os.lstat("." if follow else base, dir_fd=parent_fd)
-            _refuse_the_kernels(root_fd, status, path, container)
+            _refuse_the_kernels(root_fd, status, path, where)
             link = evaluate(root_fd, whole) if stat.S_ISLNK(status.st_mode) else ""
         except BaseException:
             os.close(parent_fd)
             raise
     except OSError as error:
-        raise _explained(error, path, container) from error
+        raise explained(error, path, where) from error
     name = base or posixpath.basename(directory) or "/"
     return Found(parent_fd=parent_fd, entry="." if follow else base, name=name, status=status, link_target=link)
 
 
-def _refuse_the_kernels(root_fd: int, status: os.stat_result, path: str, container: str) -> None:
+def _refuse_the_kernels(root_fd: int, status: os.stat_result, path: str, where: str) -> None:
     """Refuse what is in /proc or /sys of a running container, where files have no size that could be told."""
     for place in _own(root_fd, _KERNELS_OWN):
         if status.st_dev == place[0] and status.st_ino != place[1]:
-            raise errors.NotFound(f"Could not find the file {path} in container {container}")
+            raise errors.NotFound(f"Could not find the file {path} in {where}")
 
 
 def _own(root_fd: int, paths: tuple[str, ...]) -> set[tuple[int, int]]:
@@ -132,10 +133,10 @@ def _own(root_fd: int, paths: tuple[str, ...]) -> set[tuple[int, int]]:
     return found
 
 
-def _explained(error: OSError, path: str, container: str) -> Exception:
+def explained(error: OSError, path: str, where: str) -> Exception:
     """Turn what the kernel says of a path into what Docker does."""
     if error.errno == errno.ENOENT:
-        return errors.NotFound(f"Could not find the file {path} in container {container}")
+        return errors.NotFound(f"Could not find the file {path} in {where}")
     if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL):
         return errors.InvalidArgument(f"{path}: {os.strerror(error.errno).lower()}")
     return error
@@ -230,35 +231,47 @@ def extract(root_fd: int, container: Container, asked: Extraction, stream: Reada
         errors.InvalidArgument: It is no directory, the archive is damaged, or breaks a rule.
         errors.Forbidden: The directory is on something that is mounted read-only.
     """
-    whole = absolute(asked.path)
-    try:
-        fd = openat2(root_fd, whole, os.O_PATH)
-    except OSError as error:
-        raise _explained(error, asked.path, name) from error
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISDIR(status.st_mode):
-            raise errors.InvalidArgument("extraction point is not a directory")
-        _refuse_the_kernels(root_fd, status, asked.path, name)
-        refusal = (
-            "container rootfs is marked read-only"
-            if status.st_dev == os.fstat(root_fd).st_dev
-            else "mounted volume is marked read-only"
-        )
-        if os.statvfs(fd).f_flag & os.ST_RDONLY:
-            raise errors.Forbidden(refusal)
-    finally:
-        os.close(fd)
+    where = f"container {name}"
+    check_target(root_fd, asked.path, where)
     owner = None
     if asked.owned_by_user and container.config.user:
         identity = users.look_up(container.config.user, [], read=lambda path: read_inside(root_fd, path))
         owner = (identity.uid, identity.gid)
-    rules = Rules(whiteouts=False, keep_kinds=asked.keep_kinds, owner=owner)
+    extract_at(
+        root_fd, asked.path, Rules(whiteouts=False, keep_kinds=asked.keep_kinds, owner=owner, root=False), stream
+    )
+
+
+def check_target(root_fd: int, path: str, where: str) -> None:
+    """Refuse to unpack into what is no directory, is the kernel's, or is mounted read-only."""
     try:
-        layers.extract(stream, root_fd, rules, whole)
+        fd = openat2(root_fd, absolute(path), os.O_PATH)
+    except OSError as error:
+        raise explained(error, path, where) from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISDIR(status.st_mode):
+            raise errors.InvalidArgument("extraction point is not a directory")
+        _refuse_the_kernels(root_fd, status, path, where)
+        refusal = "container rootfs is marked read-only" if status.st_dev == os.fstat(root_fd).st_dev else _READ_ONLY
+        if os.statvfs(fd).f_flag & os.ST_RDONLY:
+            raise errors.Forbidden(refusal)
+    finally:
+        os.close(fd)
+
+
+def extract_at(root_fd: int, path: str, rules: Rules, stream: Readable) -> None:
+    """Unpack an archive, compressed or not, into a directory below a root.
+
+    Raises:
+        errors.InvalidArgument: The archive is damaged, or breaks a rule.
+        errors.Forbidden: The directory is on something that is mounted read-only.
+    """
+    try:
+        layers.extract(stream, root_fd, rules, absolute(path))
     except OSError as error:
         if error.errno == errno.EROFS:
-            raise errors.Forbidden("mounted volume is marked read-only") from error
+            raise errors.Forbidden(_READ_ONLY) from error
         raise
 
 

@@ -30,6 +30,7 @@ from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.engine.usage import DiskUsage
+from nbcontainers.engine.volume_files import VolumeFiles
 from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.images.references import check_new
 from nbcontainers.images.registry import Registries, Settings
@@ -90,6 +91,7 @@ class Engine:
         self.snapshots: Snapshots = self.images.snapshots
         self.sizes = ContainerSizes(self.images)
         self.volumes = Volumes(self.root / "volumes")
+        self.volume_files = VolumeFiles(self.volumes)
         self.networks = Networks(self.identity)
         self.metrics = Metrics()
         self._swap_limit = swap_limit()

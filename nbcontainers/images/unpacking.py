@@ -135,6 +135,7 @@ class Rules:
         owner: Who everything will belong to; None for whom the archive names.
         duplicates: A file may come twice; then the later one counts.
         devices: Device nodes are made; else they are refused.
+        root: What the archive says of its root directory is done to the one that is there.
     """
 
     whiteouts: bool = True
@@ -142,6 +143,7 @@ class Rules:
     owner: tuple[int, int] | None = None
     duplicates: bool = True
     devices: bool = True
+    root: bool = True
 
 
 class Unpacker:
@@ -204,8 +206,8 @@ class Unpacker:
         """Extract one member over whatever has its name."""
         path = clean(member.name)
         if not path:
-            if member.isdir() and self._rules.whiteouts:
-                self._set_metadata(self._root_fd, ".", member)
+            if member.isdir() and self._rules.root:
+                self._set_metadata_of_root(member)
                 self._directories.append((".", member))
             return
         parent, _, name = path.rpartition("/")
@@ -229,6 +231,13 @@ class Unpacker:
         """Find directories anew from now on: those that were opened may be at their paths no longer."""
         while self._opened:
             os.close(self._opened.popitem()[1])
+
+    def _set_metadata_of_root(self, member: tarfile.TarInfo) -> None:
+        fd = mounts.openat2(self._root_fd, self._base or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._set_metadata(fd, ".", member)
+        finally:
+            os.close(fd)
 
     def _white_out(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
         """Hide what is below; what the archive itself has put there stays.
