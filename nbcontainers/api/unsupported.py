@@ -16,7 +16,6 @@ _PLUGINS = "plugins are not supported"
 # method, path, what is not supported
 ENDPOINTS: tuple[tuple[str, str, str], ...] = (
     ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
-    ("POST", "/images/{name:.+}/push", "pushing comes later"),
     ("PUT", "/volumes/{name}", "cluster volumes are not supported"),
     ("GET", "/plugins", _PLUGINS),
     ("GET", "/plugins/{name:.+}", _PLUGINS),

@@ -26,6 +26,7 @@ from nbcontainers.engine.names import check_name, new_name
 from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.pruning import Pruning
 from nbcontainers.engine.pulls import ImagePulls
+from nbcontainers.engine.pushes import ImagePushes
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
@@ -153,6 +154,8 @@ class Engine:
         )
         self.pulls = ImagePulls(self.images, self.registries, self.events)
         undo.push_async_callback(self.pulls.close)
+        self.pushes = ImagePushes(self.images, self.registries, self.events)
+        undo.push_async_callback(self.pushes.close)
         self.builder = Builder(self.images, runner, self.root / "build", self.cleanup.discard, self.pulls.provide)
         await asyncio.to_thread(self.builder.sweep)
 
@@ -160,6 +163,7 @@ class Engine:
         """End the engine; containers that run go on, and the next engine finds them."""
         idle = not any(self.lifecycle.is_live(container) for container in self.containers())
         await self.pulls.close()
+        await self.pushes.close()
         await self.healths.close()
         await self.execs.close()
         await self.lifecycle.close()

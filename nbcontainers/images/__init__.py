@@ -8,7 +8,7 @@ directories), ``headers``, ``packing``, ``unpacking``, ``compression`` and ``ske
 ``layers`` (between the two), ``changes`` (what an import may set), ``store`` (images, tags, what is kept on disk),
 ``writing`` (a container's files as an image), ``staging`` (layers on their way in), ``exporting`` and ``archives``
 (images to archives and back); for registries the room ``registry``, then ``platforms``, ``manifests``, ``spool``,
-``fetching``, ``origins`` and ``pulling``.
+``fetching``, ``origins`` and ``pulling``, ``parcels`` and ``pushing``.
 
 Example:
     >>> images = Images(Path("/var/lib/nbcontainers/images"))

@@ -8,6 +8,8 @@ import msgspec
 from nbcontainers import errors
 
 _LONGEST_TEXT = 500
+# What a registry would say itself, had the answer a body: that of a HEAD request has none.
+_UNSAID = {401: "unauthorized: authentication required", 403: "denied: requested access to the resource is denied"}
 
 
 class _Problem(msgspec.Struct):
@@ -29,7 +31,7 @@ def of_answer(status: int, reason: str, body: bytes, what: str) -> errors.Error:
         body: As JSON, where the registry keeps to the standard.
         what: The request, as ``GET https://…``, named where the registry says nothing itself.
     """
-    text = _text(body) or f"{what}: {status} {reason}".strip()
+    text = _text(body) or _UNSAID.get(status) or f"{what}: {status} {reason}".strip()
     if status == 401:
         return errors.Unauthorized(text)
     if status == 403:
