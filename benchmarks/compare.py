@@ -17,6 +17,7 @@ from typing import Any
 import docker
 
 from benchmarks.dockerd import private_dockerd
+from benchmarks.pulling import filled_registry
 from tests.busybox import root_file_system
 from tests.engine_process import running_engine
 
@@ -179,6 +180,23 @@ def log_out(client: Any) -> float:
     return LINES_BACK / taken / 1000
 
 
+def pull(client: Any, name: str) -> float:
+    """Pull an image from a registry on this machine, and unpack it, ms."""
+    taken = []
+    for _ in range(3):
+        time.sleep(PAUSE_SECONDS)
+        taken.append(_milliseconds(lambda: client.images.pull(name, tag="1")))
+        client.images.remove(f"{name}:1")
+    return statistics.median(taken)
+
+
+def _pulls(registry: str) -> list[tuple[str, str, Case, bool]]:
+    return [
+        ("pull a Debian root", "ms", lambda client: pull(client, f"{registry}/debian"), False),
+        ("pull ten layers", "ms", lambda client: pull(client, f"{registry}/layers"), False),
+    ]
+
+
 CASES: list[tuple[str, str, Case, bool]] = [
     ("run true, bridge", "ms", run_bridge, False),
     ("run true, no network", "ms", run_none, False),
@@ -195,13 +213,13 @@ CASES: list[tuple[str, str, Case, bool]] = [
 ]
 
 
-def compare(engines: dict[str, str]) -> None:
-    """Run every case on every engine and print a row for each."""
+def compare(engines: dict[str, str], registry: str) -> None:
+    """Run every case on every engine and print a row for each; the registry has the images of ``pulling``."""
     clients: dict[str, Any] = {name: docker.DockerClient(base_url=url, timeout=600) for name, url in engines.items()}
     for client in clients.values():
         client.api.import_image_from_data(root_file_system(), repository="busybox", tag="latest")
     print(f"{'case':24}" + "".join(f"{name:>14}" for name in engines) + "   ratio")
-    for title, unit, case, more_is_better in CASES:
+    for title, unit, case, more_is_better in [*CASES, *_pulls(registry)]:
         values = [case(client) for client in clients.values()]
         ratio = values[0] / values[-1] if more_is_better else values[-1] / values[0]
         print(f"{title:24}" + "".join(f"{value:>14.2f}" for value in values) + f"   {ratio:.1f}×  {unit}", flush=True)
@@ -233,11 +251,12 @@ def _engine(text: str) -> tuple[str, str]:
 def main() -> None:
     """Compare the engines named on the command line, or ours with dockerd."""
     given = dict(_parser().parse_args().engines)
-    if given:
-        compare(given)
-        return
-    with running_engine() as ours, private_dockerd() as dockerd:
-        compare({"nbcontainers": ours.url, "dockerd": dockerd})
+    with filled_registry() as registry:
+        if given:
+            compare(given, registry)
+            return
+        with running_engine() as ours, private_dockerd() as dockerd:
+            compare({"nbcontainers": ours.url, "dockerd": dockerd}, registry)
 
 
 if __name__ == "__main__":
