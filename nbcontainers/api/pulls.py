@@ -83,7 +83,9 @@ def lines(event: PullEvent) -> list[Json]:
         case LayerState():
             return [progress.line(event.status, event.name, event.current, event.total)]
         case Found():
-            return [{"status": f"Pulling from {event.location.repository}", "id": event.location.reference}]
+            location = event.location
+            name = f"{location.registry}/{location.repository}@{location.digest}" if location.digest else location.tag
+            return [{"status": f"Pulling from {location.repository}", "id": name}]
         case Stored():
             return [{"status": f"Digest: {event.digest}"}]
         case Finished():

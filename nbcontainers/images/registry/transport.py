@@ -69,6 +69,7 @@ class Transport:
     def __init__(self, patience: Patience) -> None:
         self.patience = patience
         self._session: aiohttp.ClientSession | None = None
+        self._met: set[URL] = set()
         self.tokens = Tokens(self.send)
 
     async def close(self) -> None:
@@ -104,7 +105,7 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=_BUFFER_BYTES,
             )
-        return await self._session.request(
+        response = await self._session.request(
             method,
             url,
             headers={**_HEADERS, **(headers or {})},
@@ -113,6 +114,8 @@ class Transport:
             ssl=endpoint.context if endpoint.context is not None and url.origin() == endpoint.url else True,
             proxy=proxy_of(url, os.environ),
         )
+        self._met.add(url.origin())
+        return response
 
     @contextlib.asynccontextmanager
     async def request(
@@ -140,7 +143,9 @@ class Transport:
                 response = await self.attempt(method, url, access, headers=headers, data=data)
             except BROKEN as error:
                 failed += 1
-                if failed >= self.patience.attempts or is_final(error):
+                # Where nobody has ever answered, nobody is about to; a registry that was there may be starting again.
+                nobody = is_refused(error) and url.origin() not in self._met
+                if failed >= self.patience.attempts or is_final(error) or nobody:
                     raise broken(access, error) from error
             else:
                 if response.status < 300:
@@ -204,6 +209,11 @@ class Transport:
 def is_final(error: Exception) -> bool:
     """Say whether trying again would be the same again: the name is not known, or the certificate not good."""
     return isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError | aiohttp.InvalidURL)
+
+
+def is_refused(error: Exception) -> bool:
+    """Say whether nobody listens at an address."""
+    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError)
 
 
 def broken(access: Access, error: Exception) -> errors.RegistryError:
