@@ -69,6 +69,7 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.St
         await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})
     finally:
         await teller.close()
+    await response.write_eof()  # the client need not wait for the context to be taken away
     return response
 
 

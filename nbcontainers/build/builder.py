@@ -105,7 +105,7 @@ class Builder:
             raise
 
     def _new_scratch(self) -> Scratch:
-        return Scratch(self._scratch / os.urandom(8).hex(), self._discard)
+        return Scratch(self._scratch, self._discard)
 
     def _plan(self, context: Workspace, options: BuildOptions) -> tuple[Graph, Build]:
         """Read the Dockerfile, and sort its stages."""
@@ -283,8 +283,11 @@ class _Execution:
             return ""
 
     def _named(self, image_id: str) -> Built:
-        options = self._build.options
-        return Built(image_id=image_id, tags=tuple(self._build.images.tag(image_id, tag) for tag in options.tags))
+        images = self._build.images
+        has = images.get(image_id).repo_tags  # a name that it has already need not wait for the disk
+        names = {tag: normalize(tag) for tag in self._build.options.tags}
+        tags = tuple(full if full in has else images.tag(image_id, tag) for tag, full in names.items())
+        return Built(image_id=image_id, tags=tags)
 
     async def finish(self) -> None:
         """End what still runs; finished steps are remembered, and layers are let go."""

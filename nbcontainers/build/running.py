@@ -19,6 +19,7 @@ from nbcontainers.runtime.follow import Follower
 from nbcontainers.runtime.launching import Launcher
 from nbcontainers.runtime.log import STDERR, Reader
 from nbcontainers.runtime.spec import LinuxResources, Mount, Request, Rootfs, Spec
+from nbcontainers.runtime.stock import Stock
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LOG_BYTES = 64 << 20
@@ -61,16 +62,18 @@ class Runner:
         launcher: Starts containers.
         networks: Gives them a network.
         cleanup: Removes what they leave.
+        stock: Directories of containers, made ahead.
         cgroup_parent: The control group of this engine's containers.
     """
 
     def __init__(
-        self, root: Path, launcher: Launcher, networks: Networks, cleanup: Cleanup, cgroup_parent: str
+        self, root: Path, launcher: Launcher, networks: Networks, cleanup: Cleanup, stock: Stock, cgroup_parent: str
     ) -> None:
         root = root / "running"
         self._root = root
         self._driver = cgroups.detect()
         self._cleanup = cleanup
+        self._stock = stock
         self._launcher = launcher
         self._networks = networks
         self._cgroup_parent = cgroup_parent
@@ -98,7 +101,7 @@ class Runner:
         """
         place = await places.enter(command.network)
         directory = self._root / key
-        directory.mkdir(mode=0o700)
+        self._stock.take(directory)
         try:
             request = self._request(key, directory, rootfs, command, place)
             connection = await self._launcher.launch(request, network_namespace_fd=place.namespace_fd())

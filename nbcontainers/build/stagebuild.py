@@ -202,8 +202,7 @@ class StageBuild:
         made = self._build.reuse(key)
         if made is None:
             return False
-        chain = self._snapshots.chain(self.draft.snapshot)
-        if made.snapshot and self._snapshots.chain(made.snapshot)[1:] != chain:
+        if made.snapshot and self._snapshots.below(made.snapshot) != self.draft.snapshot:
             return False
         if made.snapshot and made.snapshot not in self._build.digests:
             self._build.images.protect(made.snapshot)

@@ -46,12 +46,13 @@ class Scratch:
     """A directory for what steps need on their way, made when something is first put there.
 
     Args:
-        path: Where.
+        above: The directory that it is made in.
         discard: Takes a directory away.
     """
 
-    def __init__(self, path: Path, discard: Callable[[Path], None]) -> None:
-        self._path = path
+    def __init__(self, above: Path, discard: Callable[[Path], None]) -> None:
+        self._above = above
+        self._path: Path | None = None
         self._discard = discard
 
     def directory(self, name: str) -> Path:
@@ -66,13 +67,16 @@ class Scratch:
 
     def file(self, name: str) -> Path:
         """Return the path of a file that may be made in it."""
-        self._path.mkdir(mode=0o700, exist_ok=True)
+        if self._path is None:
+            self._path = self._above / os.urandom(8).hex()
+            self._path.mkdir(mode=0o700)
         return self._path / name
 
     def close(self) -> None:
         """Take everything away."""
-        if self._path.exists():
+        if self._path is not None:
             self._discard(self._path)
+            self._path = None
 
 
 class Context:

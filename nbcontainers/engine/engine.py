@@ -150,7 +150,12 @@ class Engine:
     async def _open_builder(self, undo: contextlib.AsyncExitStack) -> None:
         """Be ready to build and pull; away goes what an engine that was killed has left of that."""
         runner = Runner(
-            self.root / "build", self.launcher, self.networks, self.cleanup, self.specification.cgroup_parent
+            self.root / "build",
+            self.launcher,
+            self.networks,
+            self.cleanup,
+            self.specification.stock,
+            self.specification.cgroup_parent,
         )
         self.pulls = ImagePulls(self.images, self.registries, self.events)
         undo.push_async_callback(self.pulls.close)

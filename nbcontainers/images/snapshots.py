@@ -173,6 +173,16 @@ class Snapshots:
                 name = None if name == HOST_SNAPSHOT else self._parents[name]
         return chain
 
+    def below(self, name: str) -> str | None:
+        """Return what a committed snapshot stands on.
+
+        Raises:
+            errors.NotFound: There is no such snapshot.
+        """
+        with self._lock:
+            self._check_parent(name)
+            return self._parents[name]
+
     def parent(self, key: str) -> str | None:
         """Return what an active snapshot stands on.
 
