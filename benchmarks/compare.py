@@ -17,6 +17,7 @@ from typing import Any
 import docker
 
 from benchmarks.dockerd import private_dockerd
+from benchmarks.published import throughput
 from benchmarks.pulling import filled_registry
 from tests.busybox import root_file_system
 from tests.engine_process import running_engine
@@ -208,6 +209,7 @@ CASES: list[tuple[str, str, Case, bool]] = [
     ("COPY of 10,000 files", "ms", copy_small, False),
     ("COPY of 1 GB", "ms", copy_large, False),
     ("two stages of 1 s", "ms", stages, False),
+    ("published port", "Gbit/s", throughput, True),
     ("log in", "M lines/s", log_in, True),
     ("log out, stamped", "M lines/s", log_out, True),
 ]

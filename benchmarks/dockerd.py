@@ -43,7 +43,7 @@ def private_dockerd() -> Iterator[str]:
 def _bridge(name: str) -> Iterator[None]:
     subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
     try:
-        subprocess.run(["ip", "address", "add", "172.29.255.1/24", "dev", name], check=True)
+        subprocess.run(["ip", "address", "add", f"172.29.{os.getpid() % 256}.1/24", "dev", name], check=True)
         subprocess.run(["ip", "link", "set", name, "up"], check=True)
         yield
     finally:
