@@ -27,7 +27,6 @@ _DRIVERS: dict[str, networks.Driver] = {
     "macvlan": "macvlan",
 }
 _ELSEWHERE = {
-    "ipvlan": "this engine has no driver ipvlan, for want of a kernel to try it on: use bridge or macvlan",
     "overlay": "this node is not a swarm manager, and networks of several hosts are not supported: use bridge",
 }
 _BRIDGE_OPTIONS = frozenset(
@@ -86,6 +85,16 @@ def new_network(asked: wire.NetworkCreateRequest) -> Network:
         ipam_options=ipam.options or {},
         labels=asked.labels or {},
     )
+
+
+def no_ipvlan(refusal: str) -> errors.Unsupported:
+    """Return why there is no network of the driver ipvlan.
+
+    Args:
+        refusal: The kernel's own words, where it has none either.
+    """
+    reason = f"this kernel has none ({refusal})" if refusal else "this engine has no such driver"
+    return errors.Unsupported(f"networks of the driver ipvlan are not supported: {reason}; use bridge or macvlan")
 
 
 def _driver(name: str) -> networks.Driver:

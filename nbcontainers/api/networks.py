@@ -18,6 +18,7 @@ from nbcontainers.engine.model import Container, NetworkEndpoint
 from nbcontainers.networks import Network, Subnet
 from nbcontainers.networks.model import OPTION_BRIDGE_NAME, OPTION_DEFAULT_BRIDGE
 
+IPVLAN = "ipvlan"
 NETWORK_FILTERS = frozenset(("dangling", "driver", "id", "label", "name", "scope", "type"))
 PRUNE_FILTERS = frozenset(("label", "label!", "until"))
 Json = dict[str, object]
@@ -126,7 +127,10 @@ def _member(container: Container, endpoint: NetworkEndpoint) -> Json:
 
 async def create(call: Call) -> web.Response:
     """``POST /networks/create``."""
-    network = networking.new_network(await call.body(wire.NetworkCreateRequest))
+    asked = await call.body(wire.NetworkCreateRequest)
+    if asked.driver == IPVLAN:
+        raise networking.no_ipvlan(await call.engine.networks.why_no_ipvlan())
+    network = networking.new_network(asked)
     made = await call.engine.networking.create(network)
     return responses.json({"Id": made.id, "Warning": ""}, 201)
 

@@ -179,6 +179,20 @@ class Netlink:
             **options,
         )
 
+    def add_ipvlan(self, name: str, parent: int) -> None:
+        """Make an interface that has addresses of its own, and the hardware address of the one it stands on.
+
+        Args:
+            name: Its name.
+            parent: The number of the interface it stands on.
+
+        Raises:
+            SyscallError: EOPNOTSUPP when the kernel has no ipvlan.
+
+        Source: ip-link(8) § IPVLAN and IPVTAP Type Support, rtnetlink(7) § RTM_NEWLINK.
+        """
+        self._call("add ipvlan", name, self._socket.link, "add", ifname=name, kind="ipvlan", link=parent)
+
     def set_isolated(self, index: int) -> None:
         """Let a port of a bridge exchange packets with the bridge itself only, not with other such ports.
 
@@ -333,6 +347,17 @@ class Netlink:
 
 def _default_route(gateway: str) -> dict[str, object]:
     return {"gateway": gateway, "dst": "::/0" if ":" in gateway else "0.0.0.0/0"}
+
+
+def check_ipvlan(netlink: Netlink) -> None:
+    """Try whether an ipvlan can be made; call it with a socket in a network namespace of your own.
+
+    Raises:
+        SyscallError: EOPNOTSUPP when the kernel lacks it.
+
+    Source: ip-link(8) § IPVLAN and IPVTAP Type Support.
+    """
+    netlink.add_ipvlan("check0", netlink.add_bridge("check1"))
 
 
 def check_bridge_and_veth() -> None:

@@ -36,6 +36,21 @@ def choose_subnet(used: Iterable[str]) -> ipaddress.IPv4Network:
     raise errors.Unavailable("a subnet", "the host has routes into all default pools", "remove one of them")
 
 
+def is_used(subnet: str, used: Iterable[str]) -> bool:
+    """Say whether this machine uses a subnet, or a part of it, for something.
+
+    Args:
+        subnet: Such as ``172.18.0.0/16``.
+        used: As for ``choose_subnet``, of the subnet's family.
+    """
+    wanted = ipaddress.ip_network(subnet)
+    others = (ipaddress.ip_network(one, strict=False) for one in used)
+    return any(
+        wanted.version == other.version and other.prefixlen > _HALF_OF_ALL and wanted.overlaps(other)
+        for other in others
+    )
+
+
 def choose_ipv6_subnet(used: Iterable[str], identity: str) -> ipaddress.IPv6Network:
     """Return a local subnet of IPv6 that this machine does not use, out of a range that is the engine's own.
 

@@ -11,10 +11,11 @@ import errno
 import ipaddress
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nbcontainers.errors import SyscallError
+from nbcontainers.errors import SyscallError, Unavailable
 from nbcontainers.linux.netlink import Netlink
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks import ownership
@@ -72,6 +73,7 @@ class Bridge:
             self._settle_subnets(netlink.addresses(found.index))
             self._prepare()
             return
+        self._check_still_free()
         self._settle_subnets([])
         # A name of the user's tells nobody whose it is: the bridge has it only when it bears our mark.
         first_name = ownership.bridge_name(self._ground.identity, "" if self.network.is_predefined else self.network.id)
@@ -86,6 +88,23 @@ class Bridge:
             netlink.delete_link(first_name)
             netlink.delete_link(self.name)
             raise
+
+    def _check_still_free(self) -> None:
+        """Refuse to make a bridge whose subnet was free when it was chosen, but which others on this host have by now.
+
+        A reboot, and a dockerd that starts before the engine, are enough. What the user has chosen is the user's own.
+        """
+        netlink = self._ground.netlink
+        for subnet in self.network.subnets:
+            family = socket.AF_INET6 if subnet.is_ipv6 else socket.AF_INET
+            if not subnet.asked and addressing.is_used(
+                subnet.subnet, [*netlink.routes(family), *netlink.all_addresses(family)]
+            ):
+                raise Unavailable(
+                    f"the subnet {subnet.subnet}",
+                    "somebody else on this host has it by now",
+                    "remove the network and create it again",
+                )
 
     def _settle_subnets(self, existing: list[tuple[str, int]]) -> None:
         """Find the subnets, where the network does not say, and open the book of addresses."""
@@ -124,7 +143,8 @@ class Bridge:
             if self.book.ipv6 is not None and not self.network.internal:
                 ground.forward_ipv6()
         except OSError as error:
-            ground.problems.append(f"network '{self.network.name}' lacks something: {error.filename}: {error.strerror}")
+            lacking = f"{error.filename}: {error.strerror}"
+            ground.problems[self.network.id] = f"network '{self.network.name}' lacks something: {lacking}"
 
     @property
     def segment(self) -> Segment:

@@ -11,12 +11,12 @@ left behind.
 import contextlib
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from nbcontainers.errors import SyscallError, Unavailable
 from nbcontainers.linux import namespaces, nftables, traffic
-from nbcontainers.linux.netlink import LOOPBACK_INDEX, Netlink
+from nbcontainers.linux.netlink import LOOPBACK_INDEX, Netlink, check_ipvlan
 from nbcontainers.networks import ownership
 from nbcontainers.networks.model import Endpoint
 from nbcontainers.networks.rules import Forwarding, Rules, Segment
@@ -34,7 +34,8 @@ class Ground:
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
-        self.problems: list[str] = []
+        # One sentence each, by what it is about: so what is mended, or removed, is forgotten.
+        self.problems: dict[str, str] = {}
         self.netlink: Netlink
         self.rules = Rules(ownership.table_name(identity))
         self.has_rules = False
@@ -58,13 +59,13 @@ class Ground:
         try:
             self.write_sysctl("ipv4/ip_forward", "1")
         except OSError as error:
-            self.problems.append(f"containers have no way out: {_SYSCTL}/ipv4/ip_forward: {error.strerror}")
+            self.problems["forwarding"] = f"containers have no way out: {_SYSCTL}/ipv4/ip_forward: {error.strerror}"
         try:
             self.rules.make(segments, forwardings)
             self.has_rules = True
             self._look_for_obstacles()
         except Unavailable as error:
-            self.problems.append(f"containers have no way out: {error}")
+            self.problems["rules"] = f"containers have no way out: {error}"
 
     def _look_for_obstacles(self) -> None:
         """See whether somebody else drops what is forwarded: an accept in one table does not outdo a drop in another.
@@ -73,7 +74,7 @@ class Ground:
         """
         with contextlib.suppress(Unavailable):  # there is no such chain
             if "policy drop" in nftables.run("list chain ip filter FORWARD"):
-                self.problems.append(
+                self.problems["obstacles"] = (
                     "containers may have no way out: the policy of the chain FORWARD, which dockerd or a firewall has "
                     "set, is DROP: let the engine's bridges through there, as with iptables -I DOCKER-USER -i nbc-+ "
                     "-j ACCEPT, and the same with -o"
@@ -147,12 +148,20 @@ class Ground:
     @functools.cached_property
     def why_no_delay(self) -> str:
         """Why this kernel can neither delay packets nor lose them; empty where it can. Found out once, by trying."""
+        return self._refusal(traffic.check_delay) and "this kernel has no netem"
+
+    @functools.cached_property
+    def why_no_ipvlan(self) -> str:
+        """Why this kernel makes no ipvlan, in its own words; empty where it does. Found out once, by trying."""
+        return self._refusal(check_ipvlan)
+
+    def _refusal(self, check: Callable[[Netlink], None]) -> str:
         netlink, namespace_fd = self.new_namespace()
         with netlink:
             try:
-                traffic.check_delay(netlink)
-            except SyscallError:
-                return "this kernel has no netem"
+                check(netlink)
+            except SyscallError as error:
+                return str(error)
             finally:
                 os.close(namespace_fd)
         return ""

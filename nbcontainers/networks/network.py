@@ -96,7 +96,8 @@ class Networks:
             self._reserve(lease)
         for container_id, some in published.items():
             self._published[container_id] = list(some)
-            self._switchboard.ground.problems += self._ports.reclaim(container_id, some)
+            if problems := self._ports.reclaim(container_id, some):
+                self._switchboard.ground.problems[container_id] = "; ".join(problems)
         self._refill()
 
     def _reserve(self, lease: Lease) -> None:
@@ -110,7 +111,7 @@ class Networks:
     @property
     def problems(self) -> list[str]:
         """What the networks cannot do on this machine, one sentence each."""
-        return [*self._switchboard.ground.problems, *([self._refill_problem] if self._refill_problem else [])]
+        return [*self._switchboard.ground.problems.values(), *([self._refill_problem] if self._refill_problem else [])]
 
     @property
     def prepared(self) -> int:
@@ -213,7 +214,13 @@ class Networks:
         """
         if self._pool:
             return self.attach_at_once(container_id)
-        return self._lease(container_id, await self._make())
+        try:
+            endpoint = await self._make()
+        except errors.Unavailable:
+            if not self._pool:
+                raise
+            endpoint = self._pool.popleft()  # the pool was given the last address meanwhile
+        return self._lease(container_id, endpoint)
 
     def attach_at_once(self, container_id: str) -> Endpoint:
         """Do as ``attach`` does, where one is ``prepared``."""
@@ -295,6 +302,10 @@ class Networks:
         leases = self._leases.get(container_id, [])
         leases[:] = [lease for lease in leases if lease.network_id != endpoint.network_id]
 
+    async def why_no_ipvlan(self) -> str:
+        """Say why this kernel makes no ipvlan, in its own words; empty where it does."""
+        return await self._work(lambda: self._switchboard.ground.why_no_ipvlan)
+
     async def check_shaping(self, network: Network, shaping: Shaping) -> None:
         """Refuse to slow down packets in a way that cannot be; see ``Switchboard.check_shaping``."""
         await self._work(lambda: self._switchboard.check_shaping(network.id, shaping))
@@ -345,6 +356,7 @@ class Networks:
         """Take a container's ports back; who is given them next is served after that."""
         if forwardings := self._published.pop(container_id, None):
             self._thread.submit(self._switchboard.unpublish, forwardings)
+            self._switchboard.ground.problems.pop(container_id, None)
         self._ports.give_back(container_id)
 
     async def capture(self, namespace_fd: int, *, snap_bytes: int, maximum_bytes: int) -> Capture:

@@ -73,7 +73,7 @@ class Switchboard:
             driver.open()
         except (OSError, errors.Error) as error:
             self._lost[driver.network.id] = str(error)
-            self.ground.problems.append(f"network '{driver.network.name}' is not there: {error}")
+            self.ground.problems[driver.network.id] = f"network '{driver.network.name}' is not there: {error}"
         else:
             self._drivers[driver.network.id] = driver
 
@@ -154,6 +154,7 @@ class Switchboard:
             SyscallError: The kernel does not remove the bridge.
         """
         self._lost.pop(network_id, None)
+        self.ground.problems.pop(network_id, None)
         driver = self._drivers.pop(network_id, None)
         if driver is not None:
             driver.close(purge=True)
@@ -299,7 +300,9 @@ class Switchboard:
         try:
             self.ground.rules.unpublish(forwardings)
         except errors.Unavailable as error:
-            self.ground.problems.append(f"published ports lead nowhere: {error}")
+            self.ground.problems["ports"] = f"published ports lead nowhere: {error}"
+        else:
+            self.ground.problems.pop("ports", None)
 
     def way_out(self, endpoints: Iterable[Endpoint]) -> Endpoint | None:
         """Return the endpoint that the default route leads through: as in Docker, by the networks' names."""

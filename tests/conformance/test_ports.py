@@ -247,3 +247,21 @@ def test_ports_with_the_stock_cli(lan: Lan, need: Callable[..., None]) -> None:
     assert any(line.startswith("80/tcp -> 0.0.0.0:") for line in lines)
     assert any(line.startswith("81/udp -> 127.0.0.1:") for line in lines)
     assert b"->80/tcp" in cli("ps").stdout
+
+
+def test_sctp_is_published_where_the_kernel_has_it_and_else_refused(lan: Lan) -> None:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+        has_sctp = True
+    except OSError:
+        has_sctp = False
+    web = lan.client.containers.create("busybox", ["sleep", "600"], ports={"80/sctp": None})
+    if has_sctp:
+        web.start()
+        assert list(published(web)) == ["80/sctp"]
+        return
+    with refused(503, "sctp is not available: protocol not supported; modprobe sctp, or use tcp"):
+        web.start()
+    web.reload()
+    assert (web.status, web.attrs["NetworkSettings"]["Ports"]) == ("created", {})
+    assert "sctp" in web.attrs["State"]["Error"]
