@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 
 from nbcontainers.api import mounts, placement
 from nbcontainers.api.times import age, rfc3339
-from nbcontainers.engine.health import Health, ProbeResult
-from nbcontainers.engine.model import RUNNING, Container, Healthcheck, HostConfig, MountPoint, ThrottleDevice
+from nbcontainers.engine.model import (
+    RUNNING,
+    Container,
+    Health,
+    Healthcheck,
+    HostConfig,
+    MountPoint,
+    ProbeResult,
+    ThrottleDevice,
+)
 from nbcontainers.engine.sizes import Sizes
 from nbcontainers.runtime.defaults import MASKED_PATHS, READONLY_PATHS
 
@@ -28,7 +36,7 @@ def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) 
         "Created": rfc3339(container.created_ns),
         "Path": container.path,
         "Args": container.args,
-        "State": state(container, engine.healths.get(container)),
+        "State": state(container, container.health),
         "Image": container.image_id,
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",

@@ -12,7 +12,7 @@ from nbcontainers import errors
 
 LogDriver = Literal["json-file", "local", "none"]
 
-_FILE_OPTIONS = frozenset(("max-size", "max-file", "compress", "mode"))
+_FILE_OPTIONS = frozenset(("max-size", "max-file", "compress", "mode", "max-buffer-size"))
 _OPTIONS: dict[str, frozenset[str]] = {
     "json-file": _FILE_OPTIONS | {"labels", "labels-regex", "env", "env-regex", "tag"},
     "local": _FILE_OPTIONS,
@@ -38,8 +38,7 @@ def read(name: str, options: dict[str, str]) -> tuple[LogDriver, int, int]:
         if option in ("labels-regex", "env-regex", "tag"):
             raise errors.Unsupported(f"the log option is not supported by this engine: '{option}={value}'")
     _check_compression(driver, options.get("compress", "false"))
-    if options.get("mode", "blocking") not in ("blocking", ""):
-        raise errors.Unsupported(f"the log option is not supported by this engine: 'mode={options['mode']}'")
+    _check_mode(options)
     size, files = (_LOCAL_BYTES, _LOCAL_FILES) if driver == "local" else (0, 1)
     if "max-size" in options and options["max-size"] != "-1":
         size = _size(options["max-size"])
@@ -54,6 +53,20 @@ def _driver(name: str) -> LogDriver:
     if name in _ELSEWHERE:
         raise errors.Unsupported(f"the log driver is not supported by this engine: '{name}', use json-file or none")
     raise errors.InvalidArgument(f"logger: no log driver named '{name}' is registered")
+
+
+def _check_mode(options: dict[str, str]) -> None:
+    """Refuse a mode that is none; the words are Docker's.
+
+    Either mode is what it is here: a log is a file, no reader of it holds the container up, and no line is dropped.
+    """
+    mode = options.get("mode", "")
+    if mode not in ("", "blocking", "non-blocking"):
+        raise errors.InvalidArgument(f"logger: logging mode not supported: {mode}")
+    if size := options.get("max-buffer-size"):
+        if mode != "non-blocking":
+            raise errors.InvalidArgument("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
+        _size(size, "max-buffer-size")
 
 
 def _check_compression(driver: str, value: str) -> None:
@@ -71,11 +84,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _size(text: str) -> int:
+def _size(text: str, option: str = "max-size") -> int:
     """Read a size such as ``10m``: a number and one of b, k, m, g, 1024 apart."""
     lowered = text.strip().lower()
     digits = lowered.rstrip("bkmg")
     unit = lowered[len(digits) :].removesuffix("b") if len(lowered) - len(digits) > 1 else lowered[len(digits) :]
     if not digits.isdigit() or unit not in _SIZE_UNITS or not int(digits):
-        raise errors.InvalidArgument(f"invalid value '{text}' for max-size: a size such as 10m is wanted")
+        raise errors.InvalidArgument(f"invalid value '{text}' for {option}: a size such as 10m is wanted")
     return int(digits) * _SIZE_UNITS[unit]

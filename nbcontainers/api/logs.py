@@ -1,7 +1,10 @@
 """``GET /containers/{id}/logs``, and the same as columns for DataFrames."""
 
 import asyncio
+import contextlib
 import struct
+import time
+from collections.abc import Iterator
 
 from aiohttp import web
 
@@ -93,16 +96,31 @@ async def _send(
 async def _follow(
     response: web.StreamResponse, follower: output.Follower, asked: Selection, place: Place, lines: frames.Lines
 ) -> None:
+    """Send lines as they come, until the container ends or ``until`` has come, whether or not anything is written."""
     beginning = output.Beginning(place)
-    async for frame in follower.frames():
-        if asked.until_ns is not None and frame.ns > asked.until_ns:
-            break
-        if not asked.has(frame):
-            continue
-        if piece := lines.format(beginning.cut(frame)):
-            await response.write(piece)
-    if rest := lines.rest():
-        await response.write(rest)
+    with _ending_at(follower, asked.until_ns):
+        async for frame in follower.frames():
+            if asked.until_ns is not None and frame.ns > asked.until_ns:
+                break
+            if not asked.has(frame):
+                continue
+            if piece := lines.format(beginning.cut(frame)):
+                await response.write(piece)
+        if rest := lines.rest():
+            await response.write(rest)
+
+
+@contextlib.contextmanager
+def _ending_at(follower: output.Follower, until_ns: int | None) -> Iterator[None]:
+    if until_ns is None:
+        yield
+        return
+    seconds = max(0.0, (until_ns - time.time_ns()) / 10**9)
+    timer = asyncio.get_running_loop().call_later(seconds, follower.finish)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def columns(call: Call) -> web.StreamResponse:

@@ -115,6 +115,10 @@ class Follower:
     def _end(self, end: "asyncio.Task[ContainerState]") -> None:
         if not end.cancelled():
             end.exception()  # a removed container is an end like any other
+        self.finish()
+
+    def finish(self) -> None:
+        """Yield what is there, and then no more."""
         self._ended = True
         self._changed.set()
 

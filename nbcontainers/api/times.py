@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from nbcontainers import errors
 
 NEVER = "0001-01-01T00:00:00Z"
-_SECONDS = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?")
+_SECONDS = re.compile(r"(-?\d{1,12})(?:\.(\d{1,9}))?")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNIT_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -33,6 +33,8 @@ def rfc3339(time_ns: int) -> str:
 
 def parse_ns(text: str, now: datetime) -> int:
     """Read a time: seconds since the epoch (``1700000000.5``), a duration back from now (``10m``), or RFC 3339.
+
+    Seconds before the epoch are a time like any other, as for dockerd.
 
     Args:
         text: The time, with UTC assumed where it names no zone.

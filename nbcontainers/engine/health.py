@@ -4,22 +4,19 @@ A container is ``starting`` until a probe succeeds (``healthy``) or several in a
 its start period does not count as long as none has succeeded. Each container has one timer, which is set anew when a
 probe has ended, so that probes never overlap; a paused container is not asked.
 
+What is known stands in the container's row, which every probe writes, so that a new engine goes on with it.
+
 Source: Docker Engine API, ``HealthConfig``, ``Health``; Dockerfile reference § HEALTHCHECK; moby, daemon/health.go.
 """
 
 import asyncio
 import time
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Literal
 
 from nbcontainers import errors
 from nbcontainers.engine.execs import Execs
 from nbcontainers.engine.lifecycle import Lifecycle
-from nbcontainers.engine.model import Container, Healthcheck
+from nbcontainers.engine.model import Container, Health, Healthcheck, ProbeResult
 from nbcontainers.images.config import Healthcheck as ImageHealthcheck
-
-HealthStatus = Literal["starting", "healthy", "unhealthy"]
 
 DEFAULT_INTERVAL_NS = 30 * 10**9
 DEFAULT_TIMEOUT_NS = 30 * 10**9
@@ -30,25 +27,6 @@ KEPT_RESULTS = 5
 OUTPUT_BYTES = 4096
 DEFAULT_SHELL = ("/bin/sh", "-c")
 FAILED_EXIT_CODE = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeResult:
-    """How one probe ended: when, with which exit code (-1: it could not be run, or took too long), saying what."""
-
-    started_at_ns: int
-    ended_at_ns: int
-    exit_code: int
-    output: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Health:
-    """What is known of a container's health; ``log`` has the last results, the newest last."""
-
-    status: HealthStatus = "starting"
-    failing_streak: int = 0
-    log: deque[ProbeResult] = field(default_factory=lambda: deque(maxlen=KEPT_RESULTS))
 
 
 def check(healthcheck: Healthcheck) -> None:
@@ -119,42 +97,40 @@ class Healths:
         lifecycle.when_started.append(self.begin)
         lifecycle.when_ended.append(self.pause)
         lifecycle.when_removed.append(self.forget)
-        self._healths: dict[str, Health] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    def get(self, container: Container) -> Health | None:
-        """Return what is known of a container's health; None where nobody asks."""
-        return self._healths.get(container.id)
 
     def status(self, container: Container) -> str:
         """Return a container's health in one word, ``none`` where nobody asks."""
-        health = self._healths.get(container.id)
-        return health.status if health else "none"
+        return container.health.status if container.health else "none"
 
     def begin(self, container: Container) -> None:
-        """Ask after a container that has been started, from now on; the results of earlier runs stay in the log."""
+        """Ask after a container that has been started, from now on; the results of earlier runs stay in the log.
+
+        One that a new engine finds running is as well as the last engine knew it.
+        """
         if not command(container):
             return
-        health = self._healths.setdefault(container.id, Health())
-        health.status, health.failing_streak = "starting", 0
+        health = container.health = container.health or Health()
+        if health.run_ns != container.state.started_at_ns:
+            health.status, health.failing_streak, health.run_ns = "starting", 0, container.state.started_at_ns
         if container.state.status != "paused":  # as a new engine may find it
             self.resume(container)
 
     def resume(self, container: Container) -> None:
         """Ask after a container, as of now in the state in which it was."""
-        if (health := self._healths.get(container.id)) and container.id not in self._tasks:
-            self._tasks[container.id] = asyncio.get_running_loop().create_task(self._ask(container, health))
+        if container.health and container.id not in self._tasks:
+            self._tasks[container.id] = asyncio.get_running_loop().create_task(self._ask(container, container.health))
 
     def pause(self, container: Container) -> None:
         """Do not ask while a container is paused or does not run; as in Docker, it is not well meanwhile."""
         if task := self._tasks.pop(container.id, None):
             task.cancel()
-            self._healths[container.id].status = "unhealthy"
+        if container.health:
+            container.health.status = "unhealthy"
 
     def forget(self, container: Container) -> None:
-        """Drop what is known of a container that was removed."""
+        """Do not ask after a container that was removed."""
         self.pause(container)
-        self._healths.pop(container.id, None)
 
     async def close(self) -> None:
         """Ask nobody any more."""
@@ -191,7 +167,7 @@ class Healths:
     def _take(self, container: Container, health: Health, healthcheck: Healthcheck, result: ProbeResult) -> None:
         """Learn from a probe's result, and tell when that changes the container's health."""
         before = health.status
-        health.log.append(result)
+        health.log = [*health.log, result][-KEPT_RESULTS:]
         if result.exit_code == 0:
             health.failing_streak, health.status = 0, "healthy"
         elif not (
@@ -201,6 +177,7 @@ class Healths:
             health.failing_streak += 1
             if health.failing_streak >= (healthcheck.retries or DEFAULT_RETRIES):
                 health.status = "unhealthy"
+        self._lifecycle.save_quietly(container)
         if health.status != before:
             self._lifecycle.tell(container, f"health_status: {health.status}")
 

@@ -343,6 +343,32 @@ class ContainerState:
     finished_at_ns: int = 0
 
 
+HealthStatus = Literal["starting", "healthy", "unhealthy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """How one probe ended: when, with which exit code (-1: it could not be run, or took too long), saying what."""
+
+    started_at_ns: int
+    ended_at_ns: int
+    exit_code: int
+    output: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Health:
+    """What is known of a container's health.
+
+    ``log`` has the last results, the newest last; ``run_ns`` is when the run began that the status is of.
+    """
+
+    status: HealthStatus = "starting"
+    failing_streak: int = 0
+    log: list[ProbeResult] = field(default_factory=list)
+    run_ns: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointConfig:
     """What the user wants of a container's place in one network (Docker's ``EndpointSettings``).
@@ -419,6 +445,7 @@ class Container:
         ports: What of it is published now.
         restart_count: How often it was started again by its restart policy, since it was started by the user.
         stopped_by_user: Whether the user has ended it since.
+        health: What is known of its health; None where nobody asks.
     """
 
     id: str
@@ -436,6 +463,7 @@ class Container:
     ports: tuple[PublishedPort, ...] = ()
     restart_count: int = 0
     stopped_by_user: bool = False
+    health: Health | None = None
 
     @property
     def endpoint(self) -> NetworkEndpoint:

@@ -52,7 +52,6 @@ def test_the_least() -> None:
         ("SomethingNew", "x"),
         ("LogConfig", {"Type": "syslog"}),
         ("LogConfig", {"Type": "json-file", "Config": {"tag": "x"}}),
-        ("LogConfig", {"Type": "json-file", "Config": {"mode": "non-blocking"}}),
     ],
 )
 def test_nothing_is_silently_ignored(field: str, value: object) -> None:
@@ -169,6 +168,14 @@ def test_log_options() -> None:
     assert convert({"LogConfig": {"Type": "", "Config": {"max-file": "100"}}})[1].log_driver == "json-file"
     _, host = convert({"LogConfig": {"Type": "local", "Config": {"compress": "true"}}})
     assert (host.log_driver, host.log_max_bytes, host.log_max_files) == ("local", 20 << 20, 5)
+
+
+def test_modes_of_logs() -> None:
+    modes = {"mode": "non-blocking", "max-buffer-size": "4m"}
+    assert convert({"LogConfig": {"Type": "local", "Config": modes}})[1].log_options == modes
+    for wrong in ({"mode": "x"}, {"max-buffer-size": "4m"}, {**modes, "max-buffer-size": "x"}):
+        with pytest.raises(errors.InvalidArgument):
+            convert({"LogConfig": {"Type": "json-file", "Config": wrong}})
 
 
 def test_security_options() -> None:

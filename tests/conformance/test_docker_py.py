@@ -224,3 +224,21 @@ def test_a_container_cannot_open_the_hosts_disks(client: docker.DockerClient) ->
         "busybox", ["sh", "-c", "head -c 1 /dev/zero | wc -c; echo x > /dev/null"], remove=True
     )
     assert said.strip() == b"1"
+
+
+def test_following_ends_in_time(client: docker.DockerClient) -> None:
+    """Whether or not the container writes anything."""
+    container: Any = client.containers.run("busybox", ["sh", "-c", "echo one; sleep 60"], detach=True)
+    lines = container.logs(stream=True, follow=True, until=time.time() + 1)
+    assert list(lines) == [b"one\n"]
+    assert list(container.logs(stream=True, follow=True, until=1)) == []
+
+
+def test_times_before_the_epoch(client: docker.DockerClient) -> None:
+    container: Any = client.containers.run("busybox", ["echo", "one"], detach=True)
+    container.wait()
+    api: Any = client.api
+    for query, found in (({"since": -5}, b"one\n"), ({"until": -5}, b"")):
+        answer = api._get(api._url(f"/containers/{container.id}/logs"), params={"stdout": 1, **query})
+        assert answer.status_code == 200
+        assert answer.content[8:] == found

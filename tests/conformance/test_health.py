@@ -106,6 +106,27 @@ def test_a_paused_container_is_not_asked(client: docker.DockerClient) -> None:
     until(lambda: _health(container)["Status"] == "healthy")
 
 
+def test_health_outlives_the_engine(engine: EngineProcess) -> None:
+    check = {"test": ["CMD-SHELL", "echo not well; exit 3"], "interval": 200_000_000, "retries": 2}
+    options: Any = {"detach": True, "network_mode": "none", "healthcheck": check}
+    container: Any = engine.client.containers.run("busybox", ["sleep", "60"], **options)
+    try:
+        until(lambda: _health(container)["Status"] == "unhealthy")
+        engine.kill()
+        assert engine.start() == "ready"
+        after = _health(engine.client.containers.get(container.id))
+        assert after["Status"] == "unhealthy"
+        assert after["FailingStreak"] >= 2
+        assert {one["Output"] for one in after["Log"]} == {"not well\n"}
+        engine.client.containers.get(container.id).kill()
+        until(lambda: not engine.client.containers.list())
+        engine.kill()
+        assert engine.start() == "ready"
+        assert len(_health(engine.client.containers.get(container.id))["Log"]) >= 2
+    finally:
+        engine.remove_everything()
+
+
 def test_the_images_check(client: docker.DockerClient) -> None:
     text = b"FROM busybox\nHEALTHCHECK --interval=50ms --retries=7 CMD test -d /tmp\n"
     client.images.build(fileobj=io.BytesIO(text), tag="checked:1")
