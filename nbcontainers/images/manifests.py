@@ -20,6 +20,7 @@ from nbcontainers.images.registry import Descriptor, Manifest, media
 MOST_LAYERS = 1024
 _DIGEST_LENGTH = 64
 _CONFIGS = frozenset((media.OCI_CONFIG, media.DOCKER_CONFIG, ""))
+_KNOWN = media.INDEXES | media.MANIFESTS
 _SCHEMA_1 = frozenset((media.DOCKER_MANIFEST_V1, media.DOCKER_MANIFEST_V1_SIGNED))
 _FOREIGN = frozenset(
     (
@@ -64,8 +65,9 @@ class _Document(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What an image is made of: its configuration, and its layers, the lowest first."""
+    """What an image is made of: its configuration, and its layers, the lowest first; and the kind of its manifest."""
 
+    media_type: str
     config: Descriptor
     layers: Sequence[Descriptor]
 
@@ -93,17 +95,19 @@ def read(manifest: Manifest) -> Contents | list[Choice]:
         raise errors.RegistryError(f"the manifest '{manifest.digest}' is damaged: {error}") from error
     if document.schema_version == 1:
         raise _old_schema()
-    if document.media_type and document.media_type != manifest.media_type:
+    kind = manifest.media_type if manifest.media_type in _KNOWN else document.media_type
+    # One that could be read both ways may mean one image here and another one elsewhere (CVE-2021-41190).
+    both = document.manifests is not None and (document.config is not None or document.layers is not None)
+    if both or document.media_type not in ("", kind):
         raise errors.RegistryError(
-            f"the manifest '{manifest.digest}' says that it is '{document.media_type}', "
-            f"but was sent as '{manifest.media_type}'"
+            f"the manifest '{manifest.digest}' is ambiguous: it was sent as '{kind}', and says something else"
         )
-    if manifest.media_type in media.INDEXES:
+    if kind in media.INDEXES:
         return [
             Choice(manifest=_descriptor(one, one.media_type or media.OCI_MANIFEST), platform=_platform(one.platform))
             for one in document.manifests or ()
         ]
-    return _contents(manifest, document)
+    return _contents(kind, manifest.digest, document)
 
 
 def _old_schema() -> errors.Unsupported:
@@ -112,17 +116,18 @@ def _old_schema() -> errors.Unsupported:
     )
 
 
-def _contents(manifest: Manifest, document: _Document) -> Contents:
-    if manifest.media_type not in media.MANIFESTS or document.config is None:
-        raise errors.Unsupported(f"'{manifest.media_type}' is neither an index nor the manifest of an image")
+def _contents(kind: str, digest: str, document: _Document) -> Contents:
+    if kind not in media.MANIFESTS or document.config is None:
+        raise errors.Unsupported(f"'{kind}' is neither an index nor the manifest of an image")
     if document.config.media_type not in _CONFIGS:
         raise errors.Unsupported(
             f'invalid mediatype: encountered remote "{document.config.media_type}" when fetching: it is no image'
         )
     layers = document.layers or []
     if len(layers) > MOST_LAYERS:
-        raise errors.RegistryError(f"the manifest '{manifest.digest}' has '{len(layers)}' layers")
+        raise errors.RegistryError(f"the manifest '{digest}' has '{len(layers)}' layers")
     return Contents(
+        media_type=kind,
         config=_descriptor(document.config, media.OCI_CONFIG),
         layers=[_descriptor(layer, _layer_type(layer)) for layer in layers],
     )

@@ -162,7 +162,7 @@ class Pulls:
         origins.record(
             (diff_id, _blob(source, layer)) for diff_id, layer in zip(diff_ids, contents.layers, strict=True)
         )
-        origins.keep_manifest(image.id, manifest.digest, manifest.media_type, manifest.data)
+        origins.keep_manifest(image.id, manifest.digest, contents.media_type, manifest.data)
 
 
 class _Assembly:
