@@ -62,6 +62,7 @@ class Origins:
         self._manifests = root / "manifests"
         self._manifests.mkdir(mode=0o700, exist_ok=True)
         self._lock = threading.Lock()
+        files.forget_replacing(str(self._path))
         try:
             self._known = msgspec.json.decode(self._path.read_bytes(), type=_Document)
         except (OSError, msgspec.DecodeError):

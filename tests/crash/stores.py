@@ -64,6 +64,10 @@ class _Store:
                 used.update(self._chain(name))
                 if digest and digest != (digests.get(name) or layers.diff_id(self._layers / name / "fs")):
                     wrong.append(f"the step's layer {name} is not what the cache says")
+        for path in self._layers.glob("blob-*"):  # a pull that was given up has left it, whole, for the next one
+            used.add(path.name)
+            if layers.diff_id(path / "fs") != json.loads((path / "unpacked.json").read_bytes())["diff_id"]:
+                wrong.append(f"the layer {path.name} on the shelf is not what it says")
         wrong += [
             f"the layer {path.name} belongs to nobody" for path in self._layers.iterdir() if path.name not in used
         ]

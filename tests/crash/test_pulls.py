@@ -1,19 +1,28 @@
-"""An engine killed in the middle of a pull: nothing half done is left, and what was complete is not fetched again."""
+"""An engine killed in the middle of a pull: nothing half done is left, and what was complete is not fetched again.
 
+``KILLS=200 SEED=7`` in the environment make more of it, or the same again.
+"""
+
+import contextlib
 import os
+import random
 import threading
+import time
 from collections.abc import Callable
 
 import docker
 import pytest
 
 from nbcontainers.images.registry import Registries, Settings
+from tests.crash.stores import what_is_wrong
 from tests.engine_process import EngineProcess
 from tests.images.registry.contents import Made, archive, digest, publish
 from tests.images.registry.servers import Fault, FaultyProxy, running_registry
 from tests.waiting import until
 
 pytestmark = [pytest.mark.root]
+KILLS = int(os.environ.get("KILLS", "4"))
+LONGEST_SECONDS = 0.4
 
 
 async def test_a_pull_goes_on_after_a_kill(engine: EngineProcess, need: Callable[..., None]) -> None:
@@ -47,3 +56,41 @@ async def test_a_pull_goes_on_after_a_kill(engine: EngineProcess, need: Callable
 def _pull(engine: EngineProcess, registry: str) -> None:
     with pytest.raises(Exception, match=r"."):  # the engine goes
         engine.client.images.pull(f"{registry}/app")
+
+
+@pytest.mark.timeout(60 + 15 * KILLS)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+async def test_a_store_is_whole_whenever_a_pull_is_killed(engine: EngineProcess, need: Callable[..., None]) -> None:
+    need("registry")
+    chance = random.Random(int(os.environ.get("SEED", "1")))
+    files = [{f"d{n % 7}__{n}": os.urandom(999) for n in range(count)} for count in (1, 300, 40, 400)]
+    made = Made([archive(**one) for one in files])
+    with running_registry() as registry:
+        registries = Registries(Settings())
+        await publish(registries.repository(registry.address, "app", push=True), made)
+        await registries.close()
+        for _ in range(KILLS):
+            pulling = threading.Thread(target=_pull_and_remove, args=(engine, registry.address))
+            pulling.start()
+            time.sleep(chance.uniform(0, LONGEST_SECONDS))
+            engine.kill()
+            pulling.join()
+            assert engine.start() == "ready"
+            until(lambda: _is_whole(engine))
+        assert engine.client.images.pull(f"{registry.address}/app").id == made.image_id
+        until(lambda: _is_whole(engine))
+
+
+def _pull_and_remove(engine: EngineProcess, registry: str) -> None:
+    with contextlib.suppress(Exception), contextlib.closing(docker.DockerClient(engine.url, timeout=60)) as client:
+        while True:
+            client.images.pull(f"{registry}/app")
+            client.images.remove(f"{registry}/app")
+
+
+def _is_whole(engine: EngineProcess) -> bool:
+    """Say whether nothing is wrong; the engine removes what it has thrown away when there is time."""
+    try:
+        return not what_is_wrong(engine.root)
+    except FileNotFoundError:
+        return False
