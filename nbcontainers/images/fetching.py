@@ -8,6 +8,7 @@ nothing, and an engine that is killed. All else vanishes with it.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from nbcontainers.images.staging import Staged
 from nbcontainers.images.store import Images
 
 DOWNLOADS_AT_ONCE = 3
-UNPACKED_AT_ONCE = 4
+UNPACKED_AT_ONCE = max(2, min(os.cpu_count() or 2, 4))  # more would only keep the engine's loop from its turn
 _BATCH_BYTES = 512 << 10
 _REPORT_SECONDS = 0.1
 
