@@ -6,9 +6,10 @@ given.
 
 Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and ``attaching`` with
 ``interactive`` and ``aside`` (a container at a terminal, and signals), ``tree`` (the commands that change something),
-``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``layers``, ``volumes``, ``networks``, ``shaping``,
-``capturing`` and ``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``),
-``terminal``, ``printing`` (its tables).
+``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``transferring`` with ``pulling`` and ``transfers``
+(layers on their way), ``registries`` (logins), ``layers``, ``volumes``, ``networks``, ``shaping``, ``capturing`` and
+``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing``
+(its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
@@ -24,8 +25,10 @@ from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     layers,
     listing,
     networks,
+    registries,
     shaping,
     system,
+    transferring,
     updating,
     volumes,
 )

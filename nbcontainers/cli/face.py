@@ -4,7 +4,7 @@ import codecs
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import click
 
@@ -38,6 +38,16 @@ class _Writer:
 _stdout = _Writer("stdout")
 
 
+class LayerProgress(Protocol):
+    """Shows layers on their way to or from a registry."""
+
+    def __call__(self, message: dict[str, Any]) -> object:
+        """Take a message of Docker's stream."""
+
+    def close(self) -> None:
+        """Show the end of it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Face:
     """One place that commands are given.
@@ -53,6 +63,7 @@ class Face:
         meanwhile: What a command that looks on is to look on at: a cell; None: it goes on until it is interrupted.
         keep: Puts a value into a variable, where there are variables.
         build_events: Takes the messages of a build as they come; by default they are printed.
+        layer_progress: Makes what shows a pull or a push; by default bars at a terminal, and lines elsewhere.
     """
 
     url: str | None = None
@@ -65,6 +76,7 @@ class Face:
     meanwhile: Callable[[], object] | None = None
     keep: Callable[[str, object], object] | None = None
     build_events: Callable[[dict[str, Any]], object] | None = None
+    layer_progress: Callable[[], LayerProgress] | None = None
     _client: Client | None = field(default=None, repr=False)
 
     @property

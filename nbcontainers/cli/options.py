@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nbcontainers.cli import networking
+from nbcontainers.cli.pulling import pull_option
 from nbcontainers.cli.values import Cpus, Size
 
 
@@ -21,6 +22,8 @@ def _text(*names: str, help: str) -> Any:
 
 PROCESS = [
     _text("--name", help="Name of the container."),
+    pull_option,
+    _text("--platform", help="Which of several images, such as linux/arm64."),
     _many("-e", "--env", help="NAME=value, or NAME to take this process's."),
     click.option(
         "--env-file", multiple=True, type=click.Path(exists=True, dir_okay=False), help="File of NAME=value lines."

@@ -9,6 +9,7 @@ from nbcontainers.cli import interactive
 from nbcontainers.cli.aside import passed_on
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.interactive import Stream
+from nbcontainers.cli.pulling import Wish, provide
 from nbcontainers.cli.values import Json
 from nbcontainers.client.ending import Ending
 
@@ -17,9 +18,23 @@ _STOP_SECONDS = 2
 _LEFT_SECONDS = 1.0  # a stream that ends so long before its container was left with the detach keys
 
 
-def create(face: Face, config: Json, name: str) -> str:
-    """Create a container and return its id; the engine's warnings go to standard error."""
-    answer: Json = face.client.api.create_container_from_config(config, name or None)
+def create(face: Face, config: Json, options: Json) -> str:
+    """Create a container and return its id; the engine's warnings go to standard error.
+
+    An image that is not here is pulled, unless the options say otherwise.
+    """
+    image, name, platform = config["Image"], options["name"] or None, options["platform"] or None
+    wish = Wish(image=image, policy=options["pull_policy"], platform=options["platform"])
+    if wish.policy == "always":
+        provide(face, wish)
+    try:
+        answer: Json = face.client.api.create_container_from_config(config, name, platform)
+    except docker.errors.APIError as error:
+        if not wish.is_missing(error):
+            raise
+        face.err(f"Unable to find image '{wish.tagged}' locally\n".encode())
+        provide(face, wish)
+        answer = face.client.api.create_container_from_config(config, name, platform)
     for warning in answer.get("Warnings") or ():
         face.err(f"WARNING: {warning}\n".encode())
     return str(answer["Id"])

@@ -64,7 +64,7 @@ def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detac
     config = configuration(image, command, options, remove=remove, attach=not detach, stdin=stdin)
     if options["tty"] and face.own_stdin and sys.stdout.isatty():
         config["HostConfig"]["ConsoleSize"] = interactive.size()
-    container = running.create(face, config, options["name"])
+    container = running.create(face, config, options)
     if detach:
         face.client.api.start(container)
         return container
@@ -80,7 +80,7 @@ def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detac
 def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> str:
     """Create a container without starting it, and return its id."""
     config = configuration(image, command, options, remove=False, attach=True, stdin=False)
-    return running.create(face, config, options["name"])
+    return running.create(face, config, options)
 
 
 @tree.command()

@@ -19,6 +19,7 @@ from nbcontainers.client.tables import Table
 from nbcontainers.notebook import failures
 from nbcontainers.notebook.cards import ImageCard
 from nbcontainers.notebook.progress import BuildProgress
+from nbcontainers.notebook.transfers import TransferProgress
 
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 _FRAMES_TO_THE_USER = 3
@@ -60,6 +61,7 @@ class ContainerMagics(Magics):
         self.face = Face(url=self.host or None, may_start=self.start_engine, own_stdin=_is_at_terminal(shell))
         if shell is not None:
             self.face.keep = shell.user_ns.__setitem__
+        self.face.layer_progress = TransferProgress
         Table.rows_shown = self.rows
         self.observe(self._take_settings, ("host", "start_engine", "rows"))
 
