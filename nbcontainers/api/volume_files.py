@@ -1,6 +1,7 @@
 """The endpoints of files in volumes, which Docker's API lacks: no container is needed for them.
 
-``archive`` is what ``/containers/{id}/archive`` is, with the volume's root in place of the container's.
+``archive`` is what ``/containers/{id}/archive`` is, with the volume's root in place of the container's; ``import``
+takes an archive that it gave of the whole.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from nbcontainers.api import responses, transfer
 from nbcontainers.api.archive import TAR, path_of, stat_headers
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
-from nbcontainers.engine import archive, volume_files
+from nbcontainers.engine import archive, volume_files, volume_imports
 from nbcontainers.images.packing import Descriptor
 
 _PREFIX = "/nbcontainers/v1/volumes/{name}"
@@ -74,6 +75,21 @@ async def put(call: Call) -> web.Response:
     return responses.empty(200)
 
 
+async def put_whole(call: Call) -> web.Response:
+    """``POST /volumes/{name}/import``: an archive of a whole volume, over what it has, or with ``replace`` instead.
+
+    The volume has all of it or is as it was; one that is not there is made.
+    """
+    name, _ = _named(call)
+    imports = call.engine.volume_files.imports
+    async with imports.drafted() as draft:
+        implied = await transfer.upload(call, lambda stream: volume_imports.unpack(draft, stream))
+        created = await imports.take_over(name, draft, implied, replace=call.flag("replace"))
+    if created:
+        call.engine.events.emit("volume", "create", name, {"driver": "local"})
+    return responses.empty(200)
+
+
 def routes() -> list[Route]:
     """Return the routes of this module."""
     return [
@@ -82,4 +98,5 @@ def routes() -> list[Route]:
         Route("HEAD", f"{_PREFIX}/archive", head, interruptible=True),
         Route("GET", f"{_PREFIX}/archive", get, interruptible=True),
         Route("PUT", f"{_PREFIX}/archive", put),
+        Route("POST", f"{_PREFIX}/import", put_whole),
     ]

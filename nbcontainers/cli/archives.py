@@ -35,7 +35,7 @@ def diff(face: Face, container: str) -> Any:
 @pass_face
 def export(face: Face, container: str, output: str) -> None:
     """Write a container's files as an archive."""
-    _write(face, face.client.api.export(container, chunk_size=CHUNK_BYTES), output)
+    write_out(face, face.client.api.export(container, chunk_size=CHUNK_BYTES), output)
 
 
 @tree.command("import")
@@ -54,7 +54,7 @@ def import_image(
     is_url = source.startswith(("http://", "https://"))
     params = {"fromSrc": source if is_url else "-", "repo": repository, "tag": tag, "changes": changes}
     params |= {name: value for name, value in (("message", message), ("platform", platform)) if value}
-    with contextlib.nullcontext(None) if is_url else _opened(face, "" if source == "-" else source) as data:
+    with contextlib.nullcontext(None) if is_url else opened(face, "" if source == "-" else source) as data:
         answer = api._post(api._url("/images/create"), params=params, data=data, timeout=None)
     api._raise_for_status(answer)
     image = ""
@@ -104,7 +104,7 @@ def save(face: Face, images: tuple[str, ...], output: str) -> None:
     """Write images as one archive."""
     api = face.client.api
     answer = api._get(api._url("/images/get"), params={"names": images}, stream=True, timeout=None)
-    _write(face, api._stream_raw_result(answer, CHUNK_BYTES, False), output)
+    write_out(face, api._stream_raw_result(answer, CHUNK_BYTES, False), output)
 
 
 @tree.command()
@@ -114,7 +114,7 @@ def save(face: Face, images: tuple[str, ...], output: str) -> None:
 def load(face: Face, source: str, quiet: bool) -> str:
     """Take in the images of an archive, and return their names."""
     lines = []
-    with _opened(face, source) as data:
+    with opened(face, source) as data:
         for event in face.client.api.load_image(data, quiet=quiet or None):
             _refuse_error(event)
             if text := str(event.get("stream", "")).strip():
@@ -129,7 +129,7 @@ def _parts(reference: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _opened(face: Face, source: str) -> Iterator[bytes | Iterable[bytes]]:
+def opened(face: Face, source: str) -> Iterator[bytes | Iterable[bytes]]:
     """Open a file, or what the command has as its standard input."""
     if source:
         try:
@@ -146,7 +146,7 @@ def _opened(face: Face, source: str) -> Iterator[bytes | Iterable[bytes]]:
         yield chunks_of(sys.stdin.buffer)
 
 
-def _write(face: Face, chunks: Iterable[bytes], output: str) -> None:
+def write_out(face: Face, chunks: Iterable[bytes], output: str) -> None:
     """Write to a file that has its name only when it is whole, or to standard output."""
     if not output:
         write = face.binary()

@@ -1,15 +1,21 @@
-"""``volume …``: volumes made, listed and removed."""
+"""``volume …``: volumes made, listed, removed, saved to archives and restored from them."""
 
+import zlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from nbcontainers.cli import formats
+from nbcontainers.cli.archives import opened, output_option, write_out
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.listing import filter_option, format_option, inspector, quiet_option
 from nbcontainers.cli.system import force_option, prune_filter_option, pruned
 from nbcontainers.cli.tree import each, filters_of, pairs, pass_face, tree
 from nbcontainers.client import tables
+from nbcontainers.client.volumes import Volume, restore
+
+_LEVEL, _GZIP = 3, 31
 
 
 @tree.group()
@@ -63,6 +69,41 @@ def prune(face: Face, everything: bool, filters: tuple[str, ...], force: bool) -
     """Remove the volumes that no container uses."""
     asked = filters_of(filters) | ({"all": ["true"]} if everything else {})
     return pruned({"volumes": face.client.api.prune_volumes(filters=asked)})
+
+
+@volume.command("export")
+@output_option
+@click.option(
+    "-z", "--compress", "kind", default="", metavar="KIND", help="gzip or none; by default as FILE is called."
+)
+@click.argument("name")
+@pass_face
+def export_volume(face: Face, name: str, output: str, kind: str) -> None:
+    """Write all files of a volume as an archive, with owners, modes, attributes and hard links."""
+    if kind not in ("", "gzip", "none"):
+        raise click.UsageError(f"invalid value '{kind}' for --compress: gzip or none")
+    chunks = Volume(face.client, name).backup()
+    is_gzip = kind == "gzip" or (not kind and output.endswith((".gz", ".tgz")))
+    write_out(face, _gzipped(chunks) if is_gzip else chunks, output)
+
+
+def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(_LEVEL, wbits=_GZIP)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
+    yield compressor.flush()
+
+
+@volume.command("import")
+@click.option("--replace", is_flag=True, help="What the volume has, and the archive has not, goes.")
+@click.argument("name")
+@click.argument("source", default="-")
+@pass_face
+def import_volume(face: Face, name: str, source: str, replace: bool) -> str:
+    """Unpack an archive of files into a volume, all of it or nothing: a file, or - for standard input."""
+    with opened(face, "" if source == "-" else source) as data:
+        restore(face.client, name, data, replace=replace)
+    return name
 
 
 volume.add_command(inspector("volume"))

@@ -7,7 +7,7 @@ import posixpath
 import stat
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import IO, Any, NamedTuple, TypeVar, cast
 
@@ -214,6 +214,33 @@ class Volume:
         url = f"{self.client.api.base_url}{extension.PREFIX}/volumes/{self.name}/files"
         self.client.api._raise_for_status(self.client.api.delete(url, params=query))
 
+    # All of it.
+
+    def backup(self) -> Iterator[bytes]:
+        """Yield an archive of the whole volume, piece by piece, with owners, modes, extended attributes and hard links.
+
+        What is written meanwhile may be in it half: stop a database before.
+        """
+        with self._accessible() as access:
+            answer = self._asked(access, f"{access.root}/.")
+            try:
+                yield from answer.iter_content(CHUNK_BYTES)
+            finally:
+                answer.close()
+
+    def restore(self, archive: bytes | Iterable[bytes], *, replace: bool = False) -> None:
+        """Unpack an archive of a whole volume, compressed or not: all of it, or nothing.
+
+        Args:
+            archive: What ``backup`` has yielded.
+            replace: What the volume has now, and the archive has not, goes.
+
+        Raises:
+            docker.errors.APIError: The archive is damaged, or a container that runs has the volume.
+            Unsupported: The engine is Docker, which replaces nothing, and unpacks in place.
+        """
+        restore(self.client, self.name, archive, replace=replace)
+
     # The way there.
 
     def _stat(self, access: Access, path: str) -> dict[str, Any] | None:
@@ -239,14 +266,23 @@ class Volume:
     def _archive(self, access: Access, found: _Found) -> Iterator[tarfile.TarFile]:
         """Open the archive of what was found, of a directory with all below it, as a stream."""
         path = f"{found.path.rstrip('/')}/." if found.mode & _DIRECTORY_BIT else found.path
-        headers = {"Accept-Encoding": "identity"}  # Docker would compress it, which is for nothing on a socket
-        answer = self.client.api.get(f"{access.address}/archive", params={"path": path}, headers=headers, stream=True)
+        answer = self._asked(access, path)
         try:
-            self.client.api._raise_for_status(answer)
             with tarfile.open(fileobj=answer.raw, mode="r|") as archive:
                 yield archive
         finally:
             answer.close()
+
+    def _asked(self, access: Access, path: str) -> Any:
+        """Return the answer to the question for an archive, which comes as it is read."""
+        headers = {"Accept-Encoding": "identity"}  # Docker would compress it, which is for nothing on a socket
+        answer = self.client.api.get(f"{access.address}/archive", params={"path": path}, headers=headers, stream=True)
+        try:
+            self.client.api._raise_for_status(answer)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
 
     def _unpack(self, packed: IO[bytes]) -> None:
         with self._accessible() as access:
@@ -266,6 +302,21 @@ def volume(name: str, client: DockerClient | None = None) -> Volume:
         docker.errors.NotFound: There is no such volume.
     """
     return Volume(client or connect(), name)
+
+
+def restore(client: DockerClient, name: str, archive: bytes | Iterable[bytes], *, replace: bool = False) -> None:
+    """Unpack an archive into a volume, which is made when it is not there; see ``Volume.restore``."""
+    api = client.api
+    if extension.is_ours(client):
+        query = {"replace": "true"} if replace else {}
+        answer = api.post(f"{api.base_url}{extension.PREFIX}/volumes/{name}/import", params=query, data=archive)
+        api._raise_for_status(answer)
+        return
+    if replace:
+        raise Unsupported(f"replacing the files of the volume '{name}': Docker can only add: remove the volume before")
+    api.create_volume(name)
+    with accessible(client, name, ours=False) as access:
+        api._raise_for_status(api.put(f"{access.address}/archive", params={"path": access.root}, data=archive))
 
 
 def _clean(path: str) -> str:

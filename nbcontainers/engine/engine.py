@@ -92,7 +92,6 @@ class Engine:
         self.snapshots: Snapshots = self.images.snapshots
         self.sizes = ContainerSizes(self.images)
         self.volumes = Volumes(self.root / "volumes")
-        self.volume_files = VolumeFiles(self.volumes)
         self.networks = Networks(self.identity)
         self.metrics = Metrics()
         self._swap_limit = swap_limit()
@@ -136,6 +135,7 @@ class Engine:
             cleanup=self.cleanup,
             specification=self.specification,
         )
+        self.volume_files = VolumeFiles(self.volumes, self.lifecycle)
         self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots)
         self.usage = DiskUsage(self.images)
         self.pruning = Pruning(self)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from nbcontainers import errors
 from nbcontainers.engine import archive
+from nbcontainers.engine.lifecycle import Lifecycle
+from nbcontainers.engine.volume_imports import VolumeImports
 from nbcontainers.images.compression import Readable
 from nbcontainers.images.unpacking import Rules
 from nbcontainers.linux import files
@@ -60,10 +62,15 @@ class Entry:
 
 
 class VolumeFiles:
-    """Opens the volumes of one engine."""
+    """Opens the volumes of one engine.
 
-    def __init__(self, volumes: Volumes) -> None:
+    Attributes:
+        imports: Gives them other files.
+    """
+
+    def __init__(self, volumes: Volumes, lifecycle: Lifecycle) -> None:
         self._volumes = volumes
+        self.imports = VolumeImports(volumes, lifecycle)
 
     @contextlib.asynccontextmanager
     async def opened(self, name: str) -> AsyncIterator[int]:

@@ -174,6 +174,11 @@ class Unpacker:
         """The directories that the archive has something in, but not themselves: the upper ones first."""
         return list(self._implied)
 
+    @property
+    def has_root(self) -> bool:
+        """Whether the archive said what its root directory is like."""
+        return any(path == "." for path, _ in self._directories)
+
     def __enter__(self) -> "Unpacker":
         return self
 

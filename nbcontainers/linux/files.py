@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 
+from nbcontainers.linux.libc import AT_FDCWD, SYS_RENAMEAT2, SYS_SYNCFS, syscall
 from nbcontainers.linux.mounts import RESOLVE_IN_ROOT, openat2
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
 RESOLVE_NO_SYMLINKS = 0x04
+RENAME_EXCHANGE = 0x2
 _OVERLAY_XATTR = "trusted.overlay."
 _AT_ONCE = 1 << 30
 
@@ -58,6 +60,66 @@ def forget_replacing(path: str) -> None:
 def _temporary(path: str) -> str:
     directory, name = os.path.split(path)
     return os.path.join(directory, f".{name}.tmp")
+
+
+def exchange(one: str, other: str) -> None:
+    """Let two files, or directories, change places in one step: nobody ever finds neither, or both.
+
+    Raises:
+        SyscallError: ENOENT when one is not there, EXDEV when they are on different file systems.
+
+    Source: renameat2(2) § RENAME_EXCHANGE.
+    """
+    paths = os.fsencode(one), os.fsencode(other)
+    syscall("renameat2", SYS_RENAMEAT2, AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE, path=one)
+
+
+def syncfs(fd: int) -> None:
+    """Write all that a file system has in memory to its disk.
+
+    Raises:
+        SyscallError: ENOSPC, EIO: something could not be written.
+
+    Source: syncfs(2).
+    """
+    syscall("syncfs", SYS_SYNCFS, fd)
+
+
+def link_missing(source_fd: int, target_fd: int) -> None:
+    """Give a directory what another one has and it has not: directories anew, all else as hard links.
+
+    Nothing that the target has is touched, but for what its directories have.
+
+    Args:
+        source_fd: What is linked.
+        target_fd: Where to, on the same file system.
+
+    Raises:
+        OSError: EMLINK when a file has too many links; EXDEV when something is mounted in the source.
+
+    Source: linkat(2).
+    """
+    pending = ["."]
+    while pending:
+        directory = pending.pop()
+        with opened(source_fd, directory) as of_source, opened(target_fd, directory) as of_target:
+            before = os.fstat(of_target)
+            for name in sorted(os.listdir(of_source)):
+                if not stat.S_ISDIR(os.lstat(name, dir_fd=of_source).st_mode):
+                    with contextlib.suppress(FileExistsError):
+                        os.link(name, name, src_dir_fd=of_source, dst_dir_fd=of_target, follow_symlinks=False)
+                    continue
+                path = f"{directory}/{name}"
+                try:
+                    os.mkdir(name, 0o700, dir_fd=of_target)
+                except FileExistsError:
+                    if not stat.S_ISDIR(os.lstat(name, dir_fd=of_target).st_mode):
+                        continue
+                else:
+                    with opened(source_fd, path) as one, opened(target_fd, path) as other:
+                        copy_attributes(one, other)
+                pending.append(path)
+            os.utime(of_target, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def copy_tree(source_fd: int, target_fd: int, *, leave_out: Container[str] = (), keep: Container[str] = ()) -> None:

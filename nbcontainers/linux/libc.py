@@ -44,6 +44,8 @@ SYS_PIVOT_ROOT = 155 if os.uname().machine == "x86_64" else 41
 SYS_SECCOMP = 317 if os.uname().machine == "x86_64" else 277
 SYS_CAPGET = 125 if os.uname().machine == "x86_64" else 90
 SYS_CAPSET = 126 if os.uname().machine == "x86_64" else 91
+SYS_RENAMEAT2 = 316 if os.uname().machine == "x86_64" else 276
+SYS_SYNCFS = 306 if os.uname().machine == "x86_64" else 267
 SYS_PIDFD_SEND_SIGNAL = 424
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429

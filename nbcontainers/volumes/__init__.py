@@ -8,6 +8,6 @@ Example:
     >>> volumes.create("database", labels={}, driver_opts={}).mountpoint
 """
 
-from nbcontainers.volumes.store import Volume, Volumes
+from nbcontainers.volumes.store import Draft, Volume, Volumes
 
-__all__ = ["Volume", "Volumes"]
+__all__ = ["Draft", "Volume", "Volumes"]

@@ -30,6 +30,14 @@ class Volume:
     created_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Files that are to become a volume's: their directory, open, and where it is."""
+
+    fd: int
+    path: Path
+
+
 class _Record(msgspec.Struct):
     labels: dict[str, str]
     created_ns: int
@@ -146,6 +154,26 @@ class Volumes:
                 volume.mountpoint.parent.rename(going / "removed")
             except FileNotFoundError:
                 raise errors.NoSuchVolume(name) from None
+
+    @contextlib.contextmanager
+    def drafted(self) -> Iterator["Draft"]:
+        """Yield a directory beside the volumes that may become the files of one; else it is removed."""
+        with self._staging() as directory:
+            (directory / "_data").mkdir(mode=0o755)
+            (directory / "_data").chmod(0o755)
+            with _opened(directory / "_data") as fd:
+                yield Draft(fd, directory / "_data")
+
+    def take_over(self, name: str, draft: "Draft") -> None:
+        """Let a draft be a volume's files from now on, in one step; what the volume had goes with the draft.
+
+        Raises:
+            errors.NoSuchVolume: There is no such volume.
+        """
+        try:
+            files.exchange(str(draft.path), str(self.get(name).mountpoint))
+        except FileNotFoundError:
+            raise errors.NoSuchVolume(name) from None
 
     def copy_up(self, name: str, source_fd: int) -> None:
         """Fill a volume with what an image has in a directory, unless the volume has something already.
