@@ -15,6 +15,7 @@ import msgspec
 
 from nbcontainers import errors
 from nbcontainers.linux import files
+from nbcontainers.volumes import options
 
 _VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 
@@ -65,17 +66,14 @@ class Volumes:
         Args:
             name: Its name; None for an anonymous one.
             labels: Its labels.
-            driver_opts: Options of the driver; none is supported.
+            driver_opts: Options of the driver; see ``options``.
 
         Raises:
-            errors.InvalidArgument: The name has other characters than Docker allows.
-            errors.Unsupported: There are options.
+            errors.InvalidArgument: The name has other characters than Docker allows, or the options make no sense.
+            errors.Unsupported: The options ask for a file system of the volume's own.
         """
-        if driver_opts:
-            raise errors.Unsupported(
-                f"options of the volume driver local are not supported: '{next(iter(driver_opts))}'"
-            )
         name = name or secrets.token_hex(32)
+        options.check(name, driver_opts)
         if not _VALID.fullmatch(name):
             raise errors.InvalidArgument(
                 f"'{name}' includes invalid characters for a local volume name, "

@@ -99,8 +99,24 @@ def test_the_longest_name(volumes: Volumes) -> None:
 
 
 def test_options_are_refused_not_ignored(volumes: Volumes) -> None:
-    with pytest.raises(errors.Unsupported, match="'type'"):
-        volumes.create("data", labels={}, driver_opts={"type": "nfs"})
+    for options, said in (
+        ({"foo": "bar"}, 'create data: invalid option: "foo"'),
+        ({"type": "tmpfs"}, 'create data: missing required option: "device"'),
+        ({"device": "x"}, 'create data: missing required option: "type"'),
+        ({"o": "size=3"}, 'create data: missing required option: "device"'),
+        ({"size": "xx"}, "create data: invalid size: 'xx'"),
+        ({"size": "10m"}, "create data: quota size requested but no quota support"),
+    ):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            volumes.create("data", labels={}, driver_opts=options)
+        assert str(caught.value) == said  # as dockerd 20.10 says it
+    for options, instead in (
+        ({"type": "tmpfs", "device": "tmpfs"}, "--tmpfs PATH"),
+        ({"type": "none", "o": "bind", "device": "/srv"}, "-v /srv:PATH"),
+        ({"type": "nfs", "device": ":/srv", "o": "addr=127.0.0.1"}, "-v DIRECTORY:PATH"),
+    ):
+        with pytest.raises(errors.Unsupported, match=f"is not supported: .*{instead}"):
+            volumes.create("data", labels={}, driver_opts=options)
     assert volumes.list() == []
 
 
