@@ -116,12 +116,13 @@ class Pulls:
                 self._images.refer(image_id, names[0])
                 return Pulled(image=self._images.get(image_id), digest=manifest.digest, is_new=False)
         try:
-            self._images.get(image_id)
+            _check_count(contents, self._images.get(image_id).config)
             self._images.refer(image_id, *names)
+            unseen = len(contents.layers)
         except errors.NoSuchImage:
-            await self._fetch(source, contents, platform, names, tell)
+            unseen = await self._fetch(source, contents, platform, names, tell)
         image = self._images.get(image_id)
-        await to_its_end(lambda: self._remember(source, own, contents, image))
+        await to_its_end(lambda: self._remember(source, own, contents, image, unseen))
         return Pulled(image=image, digest=manifest.digest, is_new=True)
 
     async def _contents(self, source: Repository, manifest: Manifest, platform: Platform) -> tuple[Manifest, Contents]:
@@ -135,7 +136,8 @@ class Pulls:
 
     async def _fetch(
         self, source: Repository, contents: Contents, platform: Platform, names: list[str], tell: Tell
-    ) -> None:
+    ) -> int:
+        """Fetch and store an image; return how many of its layers were there already."""
         document = await source.document(contents.config)
         config = _configuration(document, contents, platform)
         async with contextlib.AsyncExitStack() as held:
@@ -154,15 +156,21 @@ class Pulls:
                 tell(LayerState(name=short(contents.layers[number].digest), status="Pull complete"))
             async with self._placing:
                 await to_its_end(lambda: assembly.store(document, layers, names))
+            return there
 
-    def _remember(self, source: Repository, manifest: Manifest, contents: Contents, image: Image) -> None:
-        """Note where the image's layers come from, for who pushes them."""
-        origins = self._images.origins
-        diff_ids = image.config.rootfs.diff_ids
-        origins.record(
-            (diff_id, _blob(source, layer)) for diff_id, layer in zip(diff_ids, contents.layers, strict=True)
-        )
-        origins.keep_manifest(image.id, manifest.digest, contents.media_type, manifest.data)
+    def _remember(self, source: Repository, manifest: Manifest, contents: Contents, image: Image, unseen: int) -> None:
+        """Note where the image's layers come from, for who pushes them.
+
+        That a blob is a layer is only believed of those that were unpacked, now or before: a registry may say anything
+        of the first ``unseen`` ones, which were there and not asked for.
+        """
+        origins, seen = self._images.origins, list[tuple[str, Blob]]()
+        for number, (diff_id, layer) in enumerate(zip(image.config.rootfs.diff_ids, contents.layers, strict=True)):
+            if number >= unseen or any(blob.digest == layer.digest for blob in origins.blobs(diff_id)):
+                seen.append((diff_id, _blob(source, layer)))
+        origins.record(seen)
+        if len(seen) == len(contents.layers):
+            origins.keep_manifest(image.id, manifest.digest, contents.media_type, manifest.data)
 
 
 class _Assembly:
@@ -224,12 +232,16 @@ def _configuration(document: bytes, contents: Contents, platform: Platform) -> I
         raise errors.Unsupported(
             f'cannot download image with operating system "{config.os}" when requested "{platform.os}"'
         )
+    _check_count(contents, config)
+    return config
+
+
+def _check_count(contents: Contents, config: ImageConfig) -> None:
     if len(config.rootfs.diff_ids) != len(contents.layers):
         raise errors.RegistryError(
             f"layers from manifest don't match image configuration: there are {len(contents.layers)}, "
             f"not {len(config.rootfs.diff_ids)}"
         )
-    return config
 
 
 def _blob(source: Repository, layer: Descriptor) -> Blob:

@@ -256,6 +256,23 @@ async def test_one_that_goes_leaves_the_other_its_download(bench: Bench, proxy: 
         await first
 
 
+async def test_a_registry_is_not_believed_of_what_was_not_fetched(bench: Bench) -> None:
+    made, other = Made([archive(a=b"1")]), archive(b=b"2")
+    true = await publish(bench.writer, made)
+    await bench.pull()
+    # The same configuration, with another layer: the image is what it was, and nobody will push that layer as its own.
+    false = Made([other], diff_ids=[digest(made.layers[0])])
+    assert false.image_id == made.image_id
+    await publish(bench.writer, false, "false")
+    pulled = await bench.pull(":false")
+    assert bench.files(pulled.image.id) == {"a": b"1"}
+    assert [blob.digest for blob in bench.images.origins.blobs(digest(made.layers[0]))] == [digest(made.blobs[0])]
+    assert [name for name, _, _ in bench.images.origins.manifests(made.image_id)] == [true.digest]
+    await publish(bench.writer, Made([other, other], diff_ids=[digest(made.layers[0])]), "longer")
+    with pytest.raises(errors.RegistryError, match="there are 2, not 1"):
+        await bench.pull(":longer")
+
+
 async def test_the_host_is_not_pulled(bench: Bench, registries: Registries) -> None:
     source = registries.repository("docker.io", "library/host")
     with pytest.raises(errors.Conflict, match="cannot be pulled"):
