@@ -76,9 +76,9 @@ async def test_a_store_is_whole_whenever_a_pull_is_killed(engine: EngineProcess,
             engine.kill()
             pulling.join()
             assert engine.start() == "ready"
-            until(lambda: _is_whole(engine))
+            assert _wrong(engine) == []
         assert engine.client.images.pull(f"{registry.address}/app").id == made.image_id
-        until(lambda: _is_whole(engine))
+        assert _wrong(engine) == []
 
 
 def _pull_and_remove(engine: EngineProcess, registry: str) -> None:
@@ -88,9 +88,18 @@ def _pull_and_remove(engine: EngineProcess, registry: str) -> None:
             client.images.remove(f"{registry}/app")
 
 
-def _is_whole(engine: EngineProcess) -> bool:
-    """Say whether nothing is wrong; the engine removes what it has thrown away when there is time."""
-    try:
-        return not what_is_wrong(engine.root)
-    except FileNotFoundError:
-        return False
+def _wrong(engine: EngineProcess) -> list[str]:
+    """Return what stays wrong; the engine removes what it has thrown away when there is time."""
+    wrong: list[str] = []
+
+    def settled() -> bool:
+        nonlocal wrong
+        try:
+            wrong = what_is_wrong(engine.root)
+        except FileNotFoundError as error:
+            wrong = [str(error)]
+        return not wrong
+
+    with contextlib.suppress(AssertionError):
+        until(settled, pause_seconds=0.05)
+    return wrong
