@@ -74,7 +74,10 @@ def unpack(images: Images, stream: Readable, verify: Callable[[], object]) -> St
 def shelve(images: Images, layer: Staged, digest: str) -> None:
     """Keep a layer until it has a place, by the digest of the blob that it came in."""
     facts = _Facts(_boot(), layer.diff_id, layer.size_bytes, layer.implied)
-    files.replace(str(_facts_of(images.snapshots.upper(layer.key))), msgspec.json.encode(facts))
+    directory = images.snapshots.upper(layer.key)
+    files.replace(str(_facts_of(directory)), msgspec.json.encode(facts))
+    # Nothing was ever mounted there; who is killed right after the commit could not take it away any more.
+    (directory.parent / "work").rmdir()
     name = shelf_name(digest)
     try:
         images.snapshots.commit(name, layer.key)
