@@ -1,4 +1,4 @@
-"""``POST /build``: Docker's classic builder, as JSON on a stream; ``POST /build/prune``.
+"""``POST /build``: Docker's classic builder, as JSON on a stream.
 
 Source: Docker Engine API v1.47, ``POST /build``; the texts are those of ``docker build`` with ``DOCKER_BUILDKIT=0``.
 
@@ -234,12 +234,6 @@ def _extra_hosts(call: Call) -> tuple[str, ...]:
     return tuple(found)
 
 
-async def prune(call: Call) -> web.Response:
-    """Forget what earlier builds have made, as far as no image stands on it."""
-    freed = await asyncio.to_thread(call.engine.builder.prune)
-    return responses.json({"CachesDeleted": [], "SpaceReclaimed": freed})
-
-
 async def secrets(call: Call) -> web.Response:
     """``POST /build/secrets``: keep secrets, in memory only, for the one build that names the answer's token."""
     given = await call.body(dict[str, bytes])
@@ -250,6 +244,5 @@ def routes() -> list[Route]:
     """Return the routes of this module."""
     return [
         Route("POST", "/build", build, interruptible=True),
-        Route("POST", "/build/prune", prune),
         Route("POST", "/nbcontainers/v1/build/secrets", secrets),
     ]

@@ -8,9 +8,10 @@ import asyncio
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import image_documents, inspection, responses, volumes
+from nbcontainers.api import build_cache, image_documents, inspection, responses, volumes
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
+from nbcontainers.images.snapshots import HOST_SNAPSHOT
 
 TYPES = ("container", "image", "volume", "build-cache")
 Json = dict[str, object]
@@ -28,13 +29,13 @@ async def usage(call: Call) -> web.Response:
             "Images": await _images(call) if "image" in asked else None,
             "Containers": await _containers(call) if "container" in asked else None,
             "Volumes": await _volumes(call) if "volume" in asked else None,
-            "BuildCache": [] if "build-cache" in asked else None,
+            "BuildCache": await build_cache.rows(call) if "build-cache" in asked else None,
         }
     )
 
 
 async def _images(call: Call) -> list[Json]:
-    found = call.engine.images.list()
+    found = [image for image in call.engine.images.list() if image.snapshot != HOST_SNAPSHOT]  # takes no room here
     shared = await asyncio.to_thread(call.engine.usage.shared, found)
     return [{**image_documents.summary(call, image), "SharedSize": shared[image.id]} for image in found]
 

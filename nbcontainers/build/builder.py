@@ -20,6 +20,7 @@ from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions, Buil
 from nbcontainers.build.graph import Graph, Wish
 from nbcontainers.build.ignore import Matcher
 from nbcontainers.build.parser import parse
+from nbcontainers.build.records import CACHE_MOUNT, REGULAR, Record, all_records
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.running import Runner
 from nbcontainers.build.stagebuild import Build, StageBuild
@@ -161,13 +162,18 @@ class Builder:
         """Remove layers that belong to no image, and are not what a build or a pull may go on with either."""
         self.images.sweep(kept={*self.cache.layers(), *staging.usable(self.images)})
 
-    def prune(self) -> int:
-        """Forget what was made before, and remove the directories of cache mounts; returns the bytes freed."""
+    def records(self) -> list[Record]:
+        """Return what the cache has on the disk, the oldest first."""
+        return all_records(self.cache, self.caches, self.images)
+
+    def prune(self, gone: list[Record]) -> int:
+        """Forget some of what was made before, and remove what nobody else has; returns the bytes freed."""
         snapshots = self.images.snapshots
-        sizes = {name: snapshots.usage_bytes(name) for name in self.cache.layers() if snapshots.has(name)}
-        self.cache.clear()
-        self.images.sweep()
-        return self.caches.prune() + sum(size for name, size in sizes.items() if not snapshots.has(name))
+        sizes = {record.id: record.size_bytes for record in gone if record.kind == REGULAR}
+        self.cache.forget(set(sizes))
+        self.images.sweep(kept=self.cache.layers())
+        freed = sum(self.caches.remove(record.id) for record in gone if record.kind == CACHE_MOUNT)
+        return freed + sum(size for name, size in sizes.items() if not snapshots.has(name))
 
 
 class _Execution:

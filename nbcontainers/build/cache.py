@@ -8,6 +8,7 @@ file is written anew if more than half of it is of no use any more.
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -20,12 +21,13 @@ _FEW_LINES = 1000
 class Made(msgspec.Struct, omit_defaults=True):
     """What a step made: a snapshot (or none) and its archive's digest; for an image, its id and its steps' keys.
 
-    The digest is empty as long as it is not known.
+    The digest is empty as long as it is not known; ``said`` is the instruction of a step that made a layer.
     """
 
     snapshot: str
     diff_id: str
     steps: list[str] = []
+    said: str = ""
 
 
 class _Line(msgspec.Struct):
@@ -53,6 +55,7 @@ class Cache:
         self._path = path
         self._table: dict[str, Made] = {}
         self._steps: dict[str, set[str]] = {}
+        self._uses: dict[str, tuple[int, int]] = {}
         files.forget_replacing(str(path))
         try:
             data = path.read_bytes()
@@ -77,10 +80,32 @@ class Cache:
         """Return the layers that steps have made, there or not."""
         return {made.snapshot for made in self._table.values() if made.snapshot and not made.steps}
 
+    def made_layers(self) -> dict[str, str]:
+        """Return the same layers, each with the instruction that made it."""
+        return {made.snapshot: made.said for made in list(self._table.values()) if made.snapshot and not made.steps}
+
+    def use(self, layer: str) -> None:
+        """Note that a step's layer was found again."""
+        self._uses[layer] = (self._uses.get(layer, (0, 0))[0] + 1, time.time_ns())
+
+    def uses_of(self, layer: str) -> tuple[int, int]:
+        """Return how often that was so, and when it was last: nanoseconds since the epoch, 0 for never."""
+        return self._uses.get(layer, (0, 0))
+
+    def forget(self, layers: set[str]) -> None:
+        """Forget the steps that made some layers."""
+        for step_key, made in list(self._table.items()):  # a build may put something in meanwhile
+            if made.snapshot in layers and not made.steps:
+                self._table.pop(step_key, None)
+        for layer in layers:
+            self._uses.pop(layer, None)
+        files.replace(str(self._path), b"".join(_line(*entry) for entry in list(self._table.items())))
+
     def clear(self) -> None:
         """Forget everything."""
         self._table.clear()
         self._steps.clear()
+        self._uses.clear()
         self._path.unlink(missing_ok=True)
 
     def steps_of(self, image_id: str) -> set[str]:

@@ -79,13 +79,22 @@ class Caches:
             self._users[path] = self._users.get(path, 0) + 1
             return path
 
-    def prune(self) -> int:
-        """Remove all caches that no command uses; returns how many bytes that were."""
-        freed = 0
-        for directory in self._root.glob("*/*"):
-            if str(directory) not in self._users:
-                freed += sum(os.lstat(path).st_size for path in files.walk(str(directory)))
-                files.remove_tree(str(directory))
+    def places(self) -> list[tuple[str, bool]]:
+        """Return the directories, and whether a command uses each."""
+        return [(str(path), str(path) in self._users) for path in self._root.glob("*/*") if path.name.isdigit()]
+
+    @staticmethod
+    def size_bytes(path: str) -> int:
+        """Return how many bytes the files of a directory have."""
+        return sum(os.lstat(inside).st_size for inside in files.walk(path))
+
+    def remove(self, name: str) -> int:
+        """Remove the directory of a record, unless a command uses it; returns how many bytes that were."""
+        path = str(self._root.joinpath(*name.rsplit("-", 1)))
+        if path in self._users or not os.path.isdir(path):
+            return 0
+        freed = self.size_bytes(path)
+        files.remove_tree(path)
         return freed
 
 

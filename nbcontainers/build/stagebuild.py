@@ -206,8 +206,10 @@ class StageBuild:
             return False
         if made.snapshot and made.snapshot not in self._build.digests:
             self._build.images.protect(made.snapshot)
-            digest = _known(made.diff_id) if made.diff_id else asyncio.ensure_future(self._digest(key, made.snapshot))
+            digest = _known(made.diff_id) if made.diff_id else asyncio.ensure_future(self._digest(key, made))
             self._build.digests[made.snapshot] = digest
+        if made.snapshot:
+            self._build.cache.use(made.snapshot)
         self._cached = True
         self.events.put_nowait(CacheHit())
         self.draft.advance(key, made.snapshot, str(one))
@@ -314,13 +316,14 @@ class StageBuild:
         name = os.urandom(16).hex()
         self._build.images.protect(name)
         self._snapshots.commit(name, snapshot_key)
-        self._build.cache.put(key, Made(snapshot=name, diff_id=""))
-        self._build.digests[name] = asyncio.ensure_future(self._digest(key, name))
+        made = Made(snapshot=name, diff_id="", said=str(one))
+        self._build.cache.put(key, made)
+        self._build.digests[name] = asyncio.ensure_future(self._digest(key, made))
         self.draft.advance(key, name, str(one))
 
-    async def _digest(self, key: str, name: str) -> str:
-        diff_id = await asyncio.to_thread(layers.diff_id, self._snapshots.files(name))
-        self._build.cache.put(key, Made(snapshot=name, diff_id=diff_id))
+    async def _digest(self, key: str, made: Made) -> str:
+        diff_id = await asyncio.to_thread(layers.diff_id, self._snapshots.files(made.snapshot))
+        self._build.cache.put(key, Made(snapshot=made.snapshot, diff_id=diff_id, said=made.said))
         return diff_id
 
 

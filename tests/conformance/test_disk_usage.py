@@ -2,11 +2,12 @@
 
 import contextlib
 import io
+import json
 from typing import Any
 
 import docker
 import pytest
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, BuildError, NotFound
 
 from tests.engine_process import EngineProcess
 
@@ -41,6 +42,7 @@ def test_df(client: docker.DockerClient) -> None:
         client.containers.run("busybox", ["sh", "-c", script], volumes={"kept": {"bind": "/data"}}, network_mode="none")
         usage = client.df()
         assert {image["RepoTags"][0] for image in usage["Images"]} >= {"busybox:latest"}
+        assert not any("host:latest" in image["RepoTags"] for image in usage["Images"])  # takes no room of the engine's
         assert usage["LayersSize"] >= client.images.get("busybox").attrs["Size"] > 0
         (container,) = usage["Containers"]
         assert container["SizeRw"] >= 0
@@ -73,6 +75,48 @@ def test_the_cli_prunes_all_of_it(cli: EngineProcess) -> None:
     assert "Total reclaimed space: 123.5kB" in said
     assert cli.client.containers.list(all=True) == []
     assert cli.client.images.get("busybox")
+
+
+def test_the_build_cache(client: docker.DockerClient) -> None:
+    text = b"FROM busybox\nRUN --mount=type=cache,target=/c echo a > /c/a\nRUN head -c 5000 /dev/zero > /five\n"
+    api: Any = client.api
+    api.prune_builds()
+    image, _ = client.images.build(fileobj=io.BytesIO(text), tag="cached:1")
+    try:
+        client.images.build(fileobj=io.BytesIO(text), tag="cached:1")
+        layer, mount, empty = _cache(client)
+        assert layer["Parent"] == empty["ID"]
+        assert (layer["Type"], layer["Size"], layer["UsageCount"], layer["Shared"]) == ("regular", 5000, 1, True)
+        assert layer["Description"] == "RUN head -c 5000 /dev/zero > /five"
+        assert layer["CreatedAt"] <= layer["LastUsedAt"]
+        assert (mount["Type"], mount["Size"], mount["Shared"], mount["InUse"]) == ("exec.cachemount", 2, False, False)
+        assert _prune(client, filters='{"type": ["regular"]}') == {"CachesDeleted": None, "SpaceReclaimed": 0}
+        assert _prune(client) == {"CachesDeleted": [mount["ID"]], "SpaceReclaimed": 2}
+        assert _prune(client, all=1) == {"CachesDeleted": [empty["ID"], layer["ID"]], "SpaceReclaimed": 0}
+        client.images.remove("cached:1")
+        with pytest.raises(BuildError):
+            client.images.build(fileobj=io.BytesIO(text + b"RUN false\n"))
+        layer, mount, empty = _cache(client)
+        assert _prune(client, filters='{"type": ["exec.cachemount"]}')["CachesDeleted"] == [mount["ID"]]
+        assert (layer["Shared"], empty["Shared"]) == (False, False)
+        for spared in ({"filters": '{"until": ["1h"]}'}, {"keep-storage": 5000}, {"filters": '{"shared": ["true"]}'}):
+            assert _prune(client, **spared)["CachesDeleted"] is None
+        assert _prune(client, filters=json.dumps({"id": [layer["ID"][:12]]}))["SpaceReclaimed"] == 5000
+        assert _cache(client) == [empty]
+        assert api._post(api._url("/build/prune"), params={"filters": '{"colour": ["red"]}'}).status_code == 400
+    finally:
+        with contextlib.suppress(NotFound):
+            client.images.remove(str(image.id), force=True)
+
+
+def _cache(client: docker.DockerClient) -> list[Any]:
+    """Return the rows of the build cache, the largest first."""
+    return sorted(client.df()["BuildCache"], key=lambda row: row["Size"], reverse=True)
+
+
+def _prune(client: docker.DockerClient, **params: Any) -> Any:
+    api: Any = client.api
+    return api._result(api._post(api._url("/build/prune"), params=params), True)
 
 
 def test_pruning_containers(client: docker.DockerClient) -> None:
