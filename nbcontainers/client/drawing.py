@@ -1,7 +1,7 @@
 """A network as a picture: namespaces as frames, the bridge as a bar, cables that lead from one into the other.
 
-It is plain SVG without scripts, styles or names that others could have too, so that many of them stand in one notebook.
-Text and frames have the colour of the text around them, the rest has colours that are seen on light and dark ground.
+It is one file of SVG, without scripts, and with a ground of its own, light or dark as the page or the system
+wants it: so it is legible wherever it is shown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _CHARACTER = {_SMALL: 6.7, _NORMAL: 7.9, _LARGE: 12.2}
 _SANS = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _CABLE, _PUBLISHED, _LIMITED = "#3b82f6", "#16a34a", "#d97706"
-_STANDALONE = "<style>svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
+_STYLE = (
+    "<style>svg{color:#1f2328}.ground{fill:#fff}"
+    "@media(prefers-color-scheme:dark){svg{color:#e6edf3}.ground{fill:#111418}}</style>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,8 @@ class _Row:
         return self.top + self.height / 2
 
 
-def draw(network: Topology, *, standalone: bool) -> str:
-    """Return the picture.
-
-    Args:
-        network: What is drawn.
-        standalone: It is to be a file of its own; or else to stand in a page, in the page's colours.
-    """
+def draw(network: Topology) -> str:
+    """Return the picture."""
     first = _FIRST_ROW if _has_cables(network) else _FIRST_ROW_WITHOUT_CABLES
     rows = _rows(network.members, first)
     bottom = rows[-1].top + rows[-1].height if rows else first + 40
@@ -59,15 +57,13 @@ def draw(network: Topology, *, standalone: bool) -> str:
         pieces += [*_cable(network, row), *_card(network, row), *_published(row)]
     if not rows:
         pieces.append(_text(_CARD_LEFT, first + 24, "nobody is in it", dim=True))
-    described = f"<title>network {_escape(network.name)}</title><desc>{_escape(str(network))}</desc>"
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:g}" role="img" font-family="{_SANS}" '
-        f'font-size="{_NORMAL}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:g}" width="{_WIDTH}" '
+        f'height="{height:g}" role="img" font-family="{_SANS}" font-size="{_NORMAL}">'
+        f"{_STYLE}<title>network {_escape(network.name)}</title>"
+        f'<desc>{_escape(str(network))}</desc><rect class="ground" width="{_WIDTH}" height="{height:g}" rx="8"/>'
+        f"{''.join(pieces)}</svg>"
     )
-    if standalone:
-        return f'{head} width="{_WIDTH}" height="{height:g}">{_STANDALONE}{described}{"".join(pieces)}</svg>'
-    style = f"width:100%;max-width:{_WIDTH}px;height:auto;display:block"
-    return f'{head} style="{style}">{described}{"".join(pieces)}</svg>'
 
 
 def _has_cables(network: Topology) -> bool:

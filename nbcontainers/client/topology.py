@@ -5,6 +5,8 @@ Example:
     >>> web.df[["name", "ipv4_address", "host_interface"]]
 """
 
+import base64
+import html
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,18 +114,16 @@ class Topology:
 
     @property
     def svg(self) -> str:
-        """The picture, as a file of its own."""
+        """The picture."""
         from nbcontainers.client.drawing import draw
 
-        return draw(self, standalone=True)
+        return draw(self)
 
     def _repr_html_(self) -> str:
-        from nbcontainers.client.drawing import draw
-
-        return draw(self, standalone=False)
-
-    def _repr_svg_(self) -> str:
-        return self.svg
+        # As an image, for JupyterLab takes SVG out of a notebook that it does not trust, but not images.
+        data = base64.b64encode(self.svg.encode()).decode()
+        shown = html.escape(str(self))
+        return f'<img src="data:image/svg+xml;base64,{data}" alt="{shown}" style="width:100%;max-width:960px">'
 
     @property
     def way_out(self) -> str:
