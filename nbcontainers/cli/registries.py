@@ -1,12 +1,17 @@
-"""``login`` and ``logout``, in docker's grammar: what they keep is what docker's own CLI finds, and the reverse."""
+"""``login``, ``logout`` and ``search``, in docker's grammar.
+
+What a login keeps is what docker's own CLI finds, and the reverse.
+"""
 
 import getpass
+import json
 import sys
 
 import click
+import pandas as pd
 
 from nbcontainers.cli.face import Face
-from nbcontainers.cli.tree import pass_face, tree
+from nbcontainers.cli.tree import filters_of, pass_face, tree
 from nbcontainers.client.logins import Kept, Logins, server_name
 
 
@@ -63,6 +68,20 @@ def logout(face: Face, server: str) -> str:
         return f"Not logged in to {name}"
     face.client.api.reload_config()
     return f"Removing login credentials for {name}"
+
+
+@tree.command()
+@click.option("-f", "--filter", "filters", multiple=True, help="is-official=true, or stars=N.")
+@click.option("--limit", type=int, default=0, help="How many, 100 at most.")
+@click.argument("term")
+@pass_face
+def search(face: Face, term: str, filters: tuple[str, ...], limit: int) -> pd.DataFrame:
+    """Look for images in Docker Hub, or in the registry that TERM begins with."""
+    api = face.client.api
+    params = {"term": term, "limit": limit or None, "filters": json.dumps(filters_of(filters)) if filters else None}
+    found = api._result(api._get(api._url("/images/search"), params=params), json=True)
+    rows = [(one["name"], one["description"] or "", one["star_count"], one["is_official"]) for one in found]
+    return pd.DataFrame(rows, columns=["name", "description", "stars", "official"])
 
 
 def _from_stdin(face: Face) -> str:

@@ -5,7 +5,9 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import click
@@ -115,6 +117,36 @@ def test_push_pull_and_run(face: RecordingFace, registry: RegistryServer) -> Non
     with pytest.raises(click.UsageError, match="--all-tags"):
         invoke(["pull", "-a", name], face)
     invoke(["rmi", name], face)
+
+
+def test_search(face: RecordingFace, registry: RegistryServer) -> None:
+    with pytest.raises(docker.errors.APIError, match="offers no search"):
+        invoke(["search", "--limit", "3", f"{registry.address}/app"], face)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Index) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        try:
+            table = invoke(["search", "--filter", "stars=5", f"127.0.0.1:{server.server_port}/app"], face)
+        finally:
+            server.shutdown()
+            serving.join()
+    assert table.to_dict("records") == [{"name": "team/app", "description": "", "stars": 7, "official": False}]
+
+
+class _Index(BaseHTTPRequestHandler):
+    """A registry that can be searched."""
+
+    def do_GET(self) -> None:
+        rows = [{"name": name, "star_count": stars, "description": ""} for name, stars in (("team/app", 7), ("app", 1))]
+        body = json.dumps({"num_results": 2, "results": rows}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def test_at_a_terminal(face: RecordingFace, faces_engine: EngineProcess, registry: RegistryServer) -> None:

@@ -93,7 +93,7 @@ def _address(process: "subprocess.Popen[str]") -> str:
     raise AssertionError(f"docker-registry has not started: {''.join(said)}")
 
 
-class _Server:
+class Server:
     """An HTTP server in threads, at a port of its own, from ``__enter__`` to ``__exit__``."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
@@ -112,7 +112,7 @@ class _Server:
         self._server.server_close()
 
 
-class TokenServer(_Server):
+class TokenServer(Server):
     """Gives tokens: to ``USER`` for all, to anybody for pulling from ``public/…``; remembers what it was asked.
 
     Args:
@@ -233,7 +233,7 @@ class Fault:
     pause_seconds: float = 0.0
 
 
-class FaultyProxy(_Server):
+class FaultyProxy(Server):
     """Passes requests on to a registry, but for ``faults``; ``requests`` is what was asked, as ``METHOD path``."""
 
     def __init__(self, target: str) -> None:
