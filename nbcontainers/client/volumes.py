@@ -237,7 +237,8 @@ class Volume:
 
         Raises:
             docker.errors.APIError: The archive is damaged, or a container that runs has the volume.
-            Unsupported: The engine is Docker, which replaces nothing, and unpacks in place.
+            Unsupported: The engine is Docker, which replaces nothing. It unpacks in place, leaves the owner and mode of
+                the volume's root as they are, and refuses links that lead out of the volume.
         """
         restore(self.client, self.name, archive, replace=replace)
 

@@ -12,7 +12,7 @@ import pytest
 from docker.errors import APIError, NotFound
 
 import nbcontainers
-from nbcontainers.client.volumes import Volume, volume
+from nbcontainers.client.volumes import Volume, restore, volume
 from tests.engine_process import EngineProcess, running_engine
 
 pytestmark = [pytest.mark.root]
@@ -179,5 +179,13 @@ def test_the_same_on_docker(need: Callable[..., None]) -> None:
         assert list(data.ls(recursive=True)["name"])[-3:] == ["tables/2026.csv.gz", "tables/2026.json", "up"]
         with pytest.raises(nbcontainers.errors.Unsupported, match="in a container"):
             data.remove("notes.txt")
+        with pytest.raises(APIError, match="invalid symlink"):
+            restore(client, "copy", data.backup())
+        (inside(data) / "up").unlink()
+        restore(client, "copy", data.backup())
+        copy = volume("copy", client).ls("tables").set_index("name")
+        assert tuple(copy.loc["2026.csv.gz"][["mode", "uid", "gid"]]) == ("0600", 70, 71)
+        with pytest.raises(nbcontainers.errors.Unsupported, match="can only add"):
+            restore(client, "copy", data.backup(), replace=True)
         assert client.containers.list(all=True) == []
         client.close()
