@@ -1,8 +1,9 @@
-"""kill -9 at random moments of builds, loads, imports, commits and removals: nothing half is there, nothing is lost.
+"""kill -9 at random moments of builds, pulls, loads, commits and removals: nothing half is there, nothing is lost.
 
 ``KILLS=200 SEED=7`` in the environment make more of it, or the same again.
 """
 
+import asyncio
 import contextlib
 import io
 import os
@@ -10,15 +11,18 @@ import random
 import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import docker
 import pytest
 import requests
 import urllib3.exceptions
 
+from nbcontainers.images.registry import Registries, Settings
 from tests.crash.stores import what_is_wrong
 from tests.engine_process import EngineProcess
+from tests.images.registry.contents import Made, archive, publish
+from tests.images.registry.servers import running_registry
 from tests.waiting import until
 
 pytestmark = [pytest.mark.root]
@@ -27,7 +31,8 @@ LONGEST_SECONDS = 0.5
 PATIENCE_SECONDS = 10
 KEPT = "kept:1"
 _GONE = (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-Work = Callable[[docker.DockerClient, str], None]
+Work = Callable[[docker.DockerClient, str], str]
+"""Does something under a mark of its own, and returns the name of the image that is there then, or nothing."""
 
 
 def _archive(files: dict[str, bytes]) -> io.BytesIO:
@@ -45,7 +50,7 @@ def _files(mark: str) -> dict[str, bytes]:
     return {f"d/{number}": f"{mark} {number}".encode() for number in range(200)}
 
 
-def _build(client: docker.DockerClient, mark: str) -> None:
+def _build(client: docker.DockerClient, mark: str) -> str:
     dockerfile = (
         f"FROM busybox AS one\nRUN echo {mark} > /one && ln /one /two\n"
         f"FROM busybox\nCOPY d /d\nRUN echo {mark} > /x\nCOPY --from=one /one /two /\nWORKDIR /w\nCMD {mark}\n"
@@ -53,41 +58,48 @@ def _build(client: docker.DockerClient, mark: str) -> None:
     context = _archive({"Dockerfile": dockerfile.encode(), **_files(mark)})
     for line in client.api.build(fileobj=context, custom_context=True, tag=f"built:{mark}", decode=True):
         assert "error" not in line, line
+    return f"built:{mark}"
 
 
-def _failing_build(client: docker.DockerClient, mark: str) -> None:
+def _failing_build(client: docker.DockerClient, mark: str) -> str:
     context = _archive({"Dockerfile": f"FROM busybox\nRUN echo {mark} > /x\nRUN exit 3\n".encode()})
     list(client.api.build(fileobj=context, custom_context=True, decode=True))
+    return ""
 
 
-def _import(client: docker.DockerClient, mark: str) -> None:
+def _import(client: docker.DockerClient, mark: str) -> str:
     client.api.import_image_from_data(_archive(_files(mark)).read(), repository="imported", tag=mark)
+    return f"imported:{mark}"
 
 
-def _load(client: docker.DockerClient, mark: str) -> None:
+def _load(client: docker.DockerClient, mark: str) -> str:
     saved = b"".join(client.api.get_image(KEPT))
     client.images.load(saved)
     renamed = saved.replace(b"kept:1", b"load:1")
     client.images.load(renamed)
+    return "load:1"
 
 
-def _commit(client: docker.DockerClient, mark: str) -> None:
+def _commit(client: docker.DockerClient, mark: str) -> str:
     container = client.containers.run("busybox", ["sh", "-c", f"echo {mark} > /x"], detach=True, network_mode="none")
     container.wait()
     container.commit("committed", mark)
     container.remove()
+    return f"committed:{mark}"
 
 
-def _remove(client: docker.DockerClient, mark: str) -> None:
+def _remove(client: docker.DockerClient, mark: str) -> str:
     for image in client.images.list():
         for tag in image.tags:
-            if tag.startswith(("built", "imported", "committed", "load")):
+            if tag.startswith(("built", "imported", "committed", "load", "127.0.0.1")):
                 client.images.remove(tag, force=True)
+    return ""
 
 
-def _prune(client: docker.DockerClient, mark: str) -> None:
+def _prune(client: docker.DockerClient, mark: str) -> str:
     client.images.prune({"dangling": True})
     client.api.prune_builds()
+    return ""
 
 
 WORK: tuple[Work, ...] = (_build, _build, _failing_build, _import, _load, _commit, _remove, _prune)
@@ -96,11 +108,12 @@ WORK: tuple[Work, ...] = (_build, _build, _failing_build, _import, _load, _commi
 class _Worker:
     """Does one thing after the other, until the engine is killed below it; remembers what was acknowledged."""
 
-    def __init__(self, url: str, chance: random.Random, mark: str) -> None:
+    def __init__(self, url: str, work: tuple[Work, ...], chance: random.Random, mark: str) -> None:
         self._url = url
+        self._work = work
         self._chance = chance
         self._mark = mark
-        self.finished: list[str] = []
+        self.there: set[str] = set()
         self.begun: list[str] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -108,10 +121,11 @@ class _Worker:
     def _run(self) -> None:
         with contextlib.suppress(*_GONE), contextlib.closing(docker.DockerClient(self._url, timeout=60)) as client:
             for number in range(100):
-                work = self._chance.choice(WORK)
+                work = self._chance.choice(self._work)
                 self.begun.append(work.__name__)
-                work(client, f"{self._mark}-{number}")
-                self.finished.append(work.__name__)
+                if work is _remove:
+                    self.there.clear()
+                self.there.add(work(client, f"{self._mark}-{number}"))
 
     def join(self) -> None:
         self._thread.join()
@@ -123,6 +137,27 @@ def killable(engine: EngineProcess) -> EngineProcess:
     for line in engine.client.api.build(fileobj=io.BytesIO(dockerfile.encode()), tag=KEPT, decode=True):
         assert "error" not in line, line
     return engine
+
+
+async def _publish(address: str) -> None:
+    names = [[f"d__{number}" for number in range(begin, begin + 100)] for begin in (0, 50, 99)]
+    made = Made([archive(**{name: os.urandom(100) for name in layer}) for layer in names])
+    registries = Registries(Settings())
+    await publish(registries.repository(address, "app", push=True), made)
+    await registries.close()
+
+
+@pytest.fixture
+def pull(need: Callable[..., None]) -> Iterator[Work]:
+    need("registry")
+    with running_registry() as registry:
+        asyncio.run(_publish(registry.address))
+
+        def _pull(client: docker.DockerClient, mark: str) -> str:
+            client.images.pull(f"{registry.address}/app")
+            return f"{registry.address}/app"
+
+        yield _pull
 
 
 def _wrong(engine: EngineProcess) -> list[str]:
@@ -147,12 +182,12 @@ def _wrong(engine: EngineProcess) -> list[str]:
 @pytest.mark.timeout(60 + 15 * KILLS)
 # docker-py leaves its socket open when an engine is killed before it has told its version.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_a_store_is_whole_whenever_its_engine_is_killed(killable: EngineProcess) -> None:
+def test_a_store_is_whole_whenever_its_engine_is_killed(killable: EngineProcess, pull: Work) -> None:
     seed = int(os.environ.get("SEED", "1"))
     chance = random.Random(seed)
     kept = killable.client.images.get(KEPT).id
     for number in range(KILLS):
-        worker = _Worker(killable.url, random.Random(seed * 1000 + number), f"{number}")
+        worker = _Worker(killable.url, (*WORK, pull, pull), random.Random(seed * 1000 + number), f"{number}")
         time.sleep(chance.uniform(0, LONGEST_SECONDS))
         killable.kill()
         worker.join()
@@ -160,4 +195,5 @@ def test_a_store_is_whole_whenever_its_engine_is_killed(killable: EngineProcess)
         told = f"seed {seed}, kill {number}: {worker.begun[-2:]}"
         assert _wrong(killable) == [], told
         assert killable.client.images.get(KEPT).id == kept, told
+        assert [name for name in worker.there if name and not killable.client.images.list(name)] == [], told
         assert killable.client.containers.run("busybox", ["true"], remove=True, network_mode="none") == b"", told
