@@ -1,5 +1,6 @@
 """The commands that only look: they return tables, or texts where ``--quiet`` or ``--format`` ask for them."""
 
+import sys
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ from nbcontainers.cli import formats
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.printing import short
 from nbcontainers.cli.tree import container_group, filters_of, image_group, pass_face, tree
+from nbcontainers.cli.watching import watch
 from nbcontainers.client import history as usage
 from nbcontainers.client import tables
 from nbcontainers.errors import NotFound
@@ -133,15 +135,21 @@ def logs(  # noqa: PLR0913  docker's options
 
 
 @tree.command()
-@click.option("--no-stream", is_flag=True, help="Docker's word for what happens here anyway: one answer.")
+@click.option("--no-stream", is_flag=True, help="One answer; else a terminal shows it anew until interrupted.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Those that do not run, too.")
 @click.argument("containers", nargs=-1)
 @pass_face
 def stats(face: Face, containers: tuple[str, ...], no_stream: bool, everything: bool) -> Any:
     """Return what a container has used over time, or what several use now; without a name all that run."""
+
+    def now() -> tables.Table:
+        return usage.running(face.client, names=containers, everything=everything)
+
+    if not no_stream and face.takes_signals and sys.stdout.isatty():
+        watch(face, now)
     if len(containers) == 1 and not no_stream:
         return usage.stats(face.client, containers[0])
-    return usage.running(face.client, names=containers, everything=everything)
+    return now()
 
 
 @tree.command(context_settings={"ignore_unknown_options": True})

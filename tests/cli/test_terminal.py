@@ -107,6 +107,19 @@ def test_exec(user: Callable[[list[str], Talk], int], face: RecordingFace) -> No
     assert user(["exec", "-it", "target", "sh"], end) == 5
 
 
+def test_stats_until_interrupted(user: Callable[[list[str], Talk], int], face: RecordingFace) -> None:
+    invoke(["run", "-d", *_TARGET, "sleep", "600"], face)
+
+    def look(master_fd: int) -> None:
+        for _ in range(2):
+            until(master_fd, b"NAME ")
+            until(master_fd, b"target ")
+        os.write(master_fd, b"\x03")
+
+    assert user(["stats"], look) == 130
+    assert user(["stats", "--no-stream"], lambda master_fd: (until(master_fd, b"target "), None)[1]) == 0
+
+
 def test_a_terminal_that_is_only_looked_at(user: Callable[[list[str], Talk], int]) -> None:
     def look(master_fd: int) -> None:
         until(master_fd, b"40 100")
