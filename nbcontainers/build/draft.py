@@ -16,6 +16,7 @@ from nbcontainers.images import config as image_config
 from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROXY_ARGS = frozenset(
     name
     for upper in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -75,6 +76,9 @@ class Draft:
         self.args: dict[str, str] = {}
         self._declared: set[str] = set()
         self.sets_cmd = False
+        # An image that was imported says none. ENV PATH=$PATH:… is to extend what RUN has, so it has to have a value.
+        if "PATH" not in self.env:
+            self.defaults.env = [*(self.defaults.env or ()), f"PATH={DEFAULT_PATH}"]
 
     def derive(self) -> "Draft":
         """Return the beginning of a stage that builds on this one; ONBUILD is not passed on, arguments are."""

@@ -21,7 +21,6 @@ from nbcontainers.runtime.log import STDERR, Reader
 from nbcontainers.runtime.spec import LinuxResources, Mount, Request, Rootfs, Spec
 from nbcontainers.runtime.stock import Stock
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LOG_BYTES = 64 << 20
 _HOSTNAME = "build"  # always the same, so that a step which looks at it makes the same layer
 _LOCAL_NAMES = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{_HOSTNAME}\n"
@@ -146,7 +145,7 @@ class Runner:
     def _spec(self, key: str, directory: Path, command: Command, place: Place) -> Spec:
         spec = default_spec(
             args=command.args,
-            env=[f"{name}={value}" for name, value in {"PATH": DEFAULT_PATH, **command.env}.items()],
+            env=[f"{name}={value}" for name, value in command.env.items()],
             cwd=command.cwd or "/",
             user=command.user,
             hostname=_HOSTNAME,

@@ -241,6 +241,7 @@ def test_settings(client: docker.DockerClient) -> None:
     dockerfile = """FROM busybox
 ENV A=1 B="two words"
 ENV C $A$B
+ENV PATH=$PATH:/more
 ARG D=${A:-x}${NO:+y}
 LABEL l="$D" "m n"=o
 USER nobody:nobody
@@ -259,6 +260,7 @@ ONBUILD RUN touch /triggered
     config = client.api.inspect_image("built")["Config"]
     environment = dict(entry.split("=", 1) for entry in config["Env"])
     assert (environment["A"], environment["B"], environment["C"]) == ("1", "two words", "1two words")
+    assert environment["PATH"] == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/more"
     assert "D" not in environment
     assert config["Labels"] == {"l": "1", "m n": "o", "given": "yes"}
     assert config["User"] == "nobody:nobody"
