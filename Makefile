@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 APT := libseccomp2 libnftables1 nftables iproute2 busybox-static kmod
-APT_TEST := chromium tcpdump user-mode-linux skopeo umoci docker-compose docker-registry
+APT_TEST := chromium tcpdump user-mode-linux skopeo umoci docker-compose docker-registry mmdebstrap
 LABEXTENSION := hatch_build.py $(wildcard labextension/*.json labextension/src/* labextension/style/*.* labextension/style/icons/* labextension/schema/* jupyter-config/*)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 

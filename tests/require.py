@@ -81,6 +81,10 @@ def _peer() -> str:
     return "" if shutil.which("docker") else "needs the docker CLI: apt install docker.io"
 
 
+def _debian() -> str:
+    return "" if shutil.which("mmdebstrap") else "needs mmdebstrap, and Debian's packages: apt install mmdebstrap"
+
+
 def _image_tools() -> str:
     missing = [tool for tool in ("skopeo", "umoci") if not shutil.which(tool)]
     return f"needs other tools for images: apt install {' '.join(missing)}" if missing else ""
@@ -106,6 +110,7 @@ NEEDS = {
     "busybox": Need("needs a static busybox", _busybox),
     "browser": Need("needs Chromium", _browser),
     "labextension": Need("needs JupyterLab's extension to be built", _labextension),
+    "debian": Need("needs a root file system of Debian", _debian),
     "image_tools": Need("needs skopeo and umoci", _image_tools),
     "registry": Need("needs the real docker-registry", _registry),
     "peer": Need("needs a real peer (dockerd, the docker CLI, ...)", _peer),

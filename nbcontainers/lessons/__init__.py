@@ -1,10 +1,11 @@
-"""What the tutorials need besides the code they teach: a process to experiment with, and exercises.
+"""What the tutorials need besides the code they teach: a process to experiment with, exercises, an image of Debian.
 
 A tutorial explains ``nbcontainers.linux`` by calling it. Its calls change the process that makes them, and that must
 not be the notebook's kernel: so a ``Guest`` makes them, a small Python of its own, and the notebook looks on from
 outside. Nothing else in the project imports this package.
 
-Reading order: ``guest`` (the notebook's side), ``inside`` (the guest's), ``magics`` (``%%inside``, ``%%solution``).
+Reading order: ``guest`` (the notebook's side), ``inside`` (the guest's), ``magics`` (``%%inside``, ``%%solution``);
+``debian`` (an image to build on, made without a registry).
 
 Example:
     >>> %load_ext nbcontainers.lessons
