@@ -22,6 +22,7 @@ from nbcontainers.networks import bridge as bridge_module
 from nbcontainers.networks.addresses import mac_address
 from nbcontainers.networks.network import PREPARED_ENDPOINTS
 from tests.networks.wire import SECONDS, Host, Outside, converse, inside, udp
+from tests.waiting import SECONDS as DEADLINE_SECONDS
 
 pytestmark = [pytest.mark.root]
 
@@ -54,11 +55,11 @@ async def attach(networks: Networks, held: ExitStack, name: str) -> Endpoint:
 
 async def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for what the kernel, or the pool, does in the background; the deadline is the test's failure."""
-    for _ in range(SECONDS * 200):
+    for _ in range(DEADLINE_SECONDS * 200):
         if condition():
             return
         await asyncio.sleep(0.005)
-    pytest.fail(f"{what} in {SECONDS} s")
+    pytest.fail(f"{what} in {DEADLINE_SECONDS} s")
 
 
 def rules() -> str:
