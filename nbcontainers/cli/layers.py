@@ -1,4 +1,4 @@
-"""What the layers of images hold: ``image layers`` and ``image diff``; docker has neither."""
+"""What the layers of images hold: ``image layers``, ``image diff`` and ``image explore``; docker has none of them."""
 
 from typing import Any
 
@@ -28,3 +28,11 @@ def diff(face: Face, image: str, other: str) -> Any:
     """Tell what to do to IMAGE's files to have those of OTHER. Times do not count."""
     one, another = (face.client.api.inspect_image(name)["Id"] for name in (image, other))
     return comparing.diff(face.client, one, another)
+
+
+@image_group.command("explore")
+@click.argument("image")
+@pass_face
+def explore(face: Face, image: str) -> Any:
+    """Look through an image's layers: what each adds, changes, removes and wastes."""
+    return Image(face.client, image).explore()

@@ -6,7 +6,7 @@ alike; what only this engine has (``/nbcontainers/v1``) is asked for where it is
 Reading order: ``connect``, ``attached`` (streams), ``extension``, ``listing``, ``logins``, ``tables``, ``history``,
 ``plots``, ``shaping``, ``capturing`` (with ``pcapng``, ``decoding`` and ``dns``), ``topology`` (with ``drawing``),
 ``doctor``; volumes' files: ``volume_access``, ``volumes``;
-what images hold: ``contents`` (``saved``), ``stacking``, ``comparing``, ``image``.
+what images hold: ``contents`` (``saved``), ``stacking``, ``comparing``, ``image``, ``explorer``.
 
 Example:
     >>> client = connect()

@@ -2,7 +2,7 @@
 
 import stat
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from docker import DockerClient
@@ -13,6 +13,9 @@ from nbcontainers.client.contents import Contents, contents
 from nbcontainers.client.stacking import ADDED, CHANGED, REMOVED, Row, Stack
 from nbcontainers.client.tables import Table, table
 from nbcontainers.client.units import human_bytes
+
+if TYPE_CHECKING:
+    from nbcontainers.client.explorer import Explorer
 
 KINDS = {
     "d": "directory",
@@ -147,6 +150,12 @@ class Image:
     def diff(self, other: "Image | str") -> Table:
         """Return what to do to this image's files to have another one's; see ``comparing.diff``."""
         return comparing.diff(self._client, self.id, str(other))
+
+    def explore(self) -> "Explorer":
+        """Return the layers with all they add, change, remove and waste, to look through in a notebook."""
+        from nbcontainers.client.explorer import Explorer
+
+        return Explorer(self)
 
 
 def _mode(row: Row) -> str:

@@ -118,7 +118,7 @@ class _Layer:
             if is_directory and below.entry.kind in (DIRECTORY, OPAQUE):
                 same = (entry.mode, entry.uid, entry.gid) == (below.entry.mode, below.entry.uid, below.entry.gid)
                 row = Row(self._number, entry, _ON_THE_WAY if same and entry.kind == DIRECTORY else CHANGED)
-                below.hidden_by = self._number
+                below.hidden_by = self._number if row.change else 0
                 _place(self._root, row)
                 return row
             self._hide(entry.path)
