@@ -40,6 +40,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default="auto",
         help="How to show what happens.",
     ),
+    click.option("-q", "--quiet", "progress", flag_value="quiet", help="Show nothing but the image's id."),
     click.option("--label", "labels", multiple=True, help="NAME=value."),
     click.option("--network", default=None, help="Network of RUN."),
     click.option("--add-host", "extra_hosts", multiple=True, help="name:address, for RUN."),
