@@ -3,8 +3,40 @@
 Source: Docker Engine API v1.47, ``ProgressDetail``; moby, pkg/jsonmessage, for the bar.
 """
 
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from nbcontainers.api import responses
+
 _BAR = 50
 Json = dict[str, object]
+T = TypeVar("T")
+
+
+async def relay(
+    response: web.StreamResponse, event: T, following: "asyncio.Queue[T]", lines: Callable[[Any], list[Json]]
+) -> None:
+    """Write what is told, until None ends it; what has come meanwhile goes in one piece.
+
+    Args:
+        response: A stream that has begun.
+        event: The first one.
+        following: The others.
+        lines: Returns what a stream says of an event.
+    """
+    while event is not None:
+        said: list[Json] = []
+        while event is not None:
+            said += lines(event)
+            if following.empty():
+                break
+            event = following.get_nowait()
+        await response.write(b"".join(responses.encode(line) + b"\r\n" for line in said))
+        if event is not None:
+            event = await following.get()
 
 
 def line(status: str, name: str, current: int | None = None, total: int | None = None) -> Json:

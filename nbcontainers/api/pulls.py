@@ -18,8 +18,6 @@ from nbcontainers.images.fetching import LayerState
 from nbcontainers.images.pulling import Finished, Found, PullEvent, Stored
 from nbcontainers.images.references import DEFAULT_TAG
 
-Json = dict[str, object]
-
 
 async def pull(call: Call) -> web.StreamResponse:
     """Pull an image, or all of a repository's; when the client goes away, that ends."""
@@ -32,10 +30,7 @@ async def pull(call: Call) -> web.StreamResponse:
         if first is None:
             await pulling  # it has failed before the image was found
         response = await responses.stream(call, "application/json")
-        event = first
-        while event is not None:
-            await response.write(b"".join(responses.encode(line) + b"\r\n" for line in _together(event, events)))
-            event = await events.get()
+        await progress.relay(response, first, events, lines)
         try:
             await pulling
         except Exception as error:
@@ -65,19 +60,7 @@ def _asked(call: Call) -> Asked:
     )
 
 
-def _together(event: PullEvent, events: "asyncio.Queue[PullEvent | None]") -> list[Json]:
-    """Return the lines of an event, and of those that have come meanwhile."""
-    found = lines(event)
-    while not events.empty():
-        following = events.get_nowait()
-        if following is None:
-            events.put_nowait(None)
-            break
-        found += lines(following)
-    return found
-
-
-def lines(event: PullEvent) -> list[Json]:
+def lines(event: PullEvent) -> list[progress.Json]:
     """Return what a stream says of an event."""
     match event:
         case LayerState():

@@ -16,8 +16,6 @@ from nbcontainers.images.fetching import LayerState
 from nbcontainers.images.pushing import Pushed
 from nbcontainers.images.references import is_digest, locate, normalize
 
-Json = dict[str, object]
-
 
 async def push(call: Call) -> web.StreamResponse:
     """Push an image, or all of a repository's; when the client goes away, that ends."""
@@ -30,13 +28,7 @@ async def push(call: Call) -> web.StreamResponse:
         response = await responses.stream(call, "application/json")
         full = f"{location.registry}/{location.repository}"
         await responses.write_json_line(response, {"status": f"The push refers to repository [{full}]"})
-        while (event := await events.get()) is not None:
-            found = lines(event)
-            while not events.empty() and (following := events.get_nowait()) is not None:
-                found += lines(following)
-            await response.write(b"".join(responses.encode(line) + b"\r\n" for line in found))
-            if pushing.done() and events.empty():
-                break
+        await progress.relay(response, await events.get(), events, lines)
         try:
             await pushing
         except Exception as raw:
@@ -64,7 +56,7 @@ def _asked(call: Call) -> Asked:
     return Asked(name=name, tag=tag, credentials=registry_auth.credentials(call))
 
 
-def lines(event: PushEvent) -> list[Json]:
+def lines(event: PushEvent) -> list[progress.Json]:
     """Return what a stream says of an event."""
     match event:
         case LayerState():

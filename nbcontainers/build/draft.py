@@ -14,9 +14,9 @@ from nbcontainers.build.rules import Checks
 from nbcontainers.build.suggestion import did_you_mean
 from nbcontainers.images import config as image_config
 from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig
+from nbcontainers.runtime.defaults import DEFAULT_PATH
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROXY_ARGS = frozenset(
     name
     for upper in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")

@@ -3,7 +3,6 @@
 Source: moby, distribution/errors.go, for the words; Docker Engine API v1.47, ``POST /images/create``.
 """
 
-import asyncio
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -11,9 +10,9 @@ import msgspec
 from nbcontainers import errors
 from nbcontainers.build import BuildOptions
 from nbcontainers.engine.events import Events
+from nbcontainers.engine.transfers import Transfers
 from nbcontainers.images import Images, manifests, platforms
 from nbcontainers.images import config as image_config
-from nbcontainers.images.fetching import ended
 from nbcontainers.images.platforms import Platform
 from nbcontainers.images.pulling import Finished, PullEvent, Pulls, Stored, Tell
 from nbcontainers.images.references import Location, locate
@@ -59,13 +58,11 @@ class ImagePulls:
         self._registries = registries
         self._events = events
         self._pulls = Pulls(images)
-        self._running: set[asyncio.Future[None]] = set()
+        self._transfers = Transfers()
 
     async def close(self) -> None:
         """Stop all that is going on."""
-        for running in list(self._running):
-            running.cancel()
-            await ended(running)
+        await self._transfers.stop()
         self._pulls.close()
 
     async def provide(self, name: str, options: BuildOptions, tell: Tell) -> None:
@@ -86,14 +83,7 @@ class ImagePulls:
             errors.RegistryError: The registry cannot be reached, or what came is not what it should be.
             errors.Unsupported: It is no image that could be stored.
         """
-        running = asyncio.ensure_future(self._pull(asked, tell))
-        self._running.add(running)
-        try:
-            await running
-        finally:
-            self._running.discard(running)
-            running.cancel()
-            await ended(running)
+        await self._transfers.run(self._pull(asked, tell))
 
     async def _pull(self, asked: Asked, tell: Tell) -> None:
         location = locate(asked.reference)

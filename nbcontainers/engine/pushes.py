@@ -3,14 +3,14 @@
 Source: Docker Engine API v1.47, ``POST /images/{name}/push``; moby, distribution/push.go.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from nbcontainers import errors
 from nbcontainers.engine.events import Events
+from nbcontainers.engine.transfers import Transfers
 from nbcontainers.images import Image, Images
-from nbcontainers.images.fetching import LayerState, ended
+from nbcontainers.images.fetching import LayerState
 from nbcontainers.images.pushing import Pushed, Pushes, check
 from nbcontainers.images.references import is_digest, locate, repository
 from nbcontainers.images.registry import Credentials, Registries
@@ -49,13 +49,11 @@ class ImagePushes:
         self._registries = registries
         self._events = events
         self._pushes = Pushes(images)
-        self._running: set[asyncio.Future[None]] = set()
+        self._transfers = Transfers()
 
     async def close(self) -> None:
         """Stop all that is going on."""
-        for running in list(self._running):
-            running.cancel()
-            await ended(running)
+        await self._transfers.stop()
         self._pushes.close()
 
     async def push(self, asked: Asked, tell: Tell) -> None:
@@ -68,14 +66,7 @@ class ImagePushes:
             errors.Forbidden: It is not for them.
             errors.RegistryError: The registry cannot be reached, or does not take it.
         """
-        running = asyncio.ensure_future(self._push(asked, tell))
-        self._running.add(running)
-        try:
-            await running
-        finally:
-            self._running.discard(running)
-            running.cancel()
-            await ended(running)
+        await self._transfers.run(self._push(asked, tell))
 
     async def _push(self, asked: Asked, tell: Tell) -> None:
         for reference, image in self._meant(asked):

@@ -13,12 +13,11 @@ from nbcontainers.images import Snapshots
 from nbcontainers.linux import capabilities, seccomp_profile
 from nbcontainers.runtime import log
 from nbcontainers.runtime.cleanup import Cleanup
-from nbcontainers.runtime.defaults import default_spec
+from nbcontainers.runtime.defaults import DEFAULT_PATH, default_spec
 from nbcontainers.runtime.shim import EXIT_TEMPORARY
 from nbcontainers.runtime.spec import Request, Spec
 from nbcontainers.runtime.stock import Stock
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_LOG_BYTES = 128 << 20
 DEFAULT_LOG_FILES = 4
 HOST_NAME_BYTES = 64

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from nbcontainers.images.registry import Descriptor, Repository
 from nbcontainers.linux import files
 
 _MOST_BLOBS = 8
@@ -38,6 +39,17 @@ class Blob:
     media_type: str
     registry: str
     repository: str
+
+
+def blob_of(repository: Repository, layer: Descriptor) -> Blob:
+    """Return a layer as one repository has it."""
+    return Blob(
+        digest=layer.digest,
+        size=layer.size,
+        media_type=layer.media_type,
+        registry=repository.registry,
+        repository=repository.name,
+    )
 
 
 class _Manifest(msgspec.Struct):

@@ -21,10 +21,10 @@ from nbcontainers.images import manifests, staging
 from nbcontainers.images.config import ImageConfig
 from nbcontainers.images.fetching import Fetch, Fetches, LayerState, arrived, short, to_its_end
 from nbcontainers.images.manifests import Contents
-from nbcontainers.images.origins import Blob
+from nbcontainers.images.origins import Blob, blob_of
 from nbcontainers.images.platforms import Platform
 from nbcontainers.images.references import HOST, Location
-from nbcontainers.images.registry import Descriptor, Manifest, Repository
+from nbcontainers.images.registry import Manifest, Repository
 from nbcontainers.images.staging import Stack, Staged
 from nbcontainers.images.store import Image, Images, chain_ids
 
@@ -167,7 +167,7 @@ class Pulls:
         origins, seen = self._images.origins, list[tuple[str, Blob]]()
         for number, (diff_id, layer) in enumerate(zip(image.config.rootfs.diff_ids, contents.layers, strict=True)):
             if number >= unseen or any(blob.digest == layer.digest for blob in origins.blobs(diff_id)):
-                seen.append((diff_id, _blob(source, layer)))
+                seen.append((diff_id, blob_of(source, layer)))
         origins.record(seen)
         if len(seen) == len(contents.layers):
             origins.keep_manifest(image.id, manifest.digest, contents.media_type, manifest.data)
@@ -242,13 +242,3 @@ def _check_count(contents: Contents, config: ImageConfig) -> None:
             f"layers from manifest don't match image configuration: there are {len(contents.layers)}, "
             f"not {len(config.rootfs.diff_ids)}"
         )
-
-
-def _blob(source: Repository, layer: Descriptor) -> Blob:
-    return Blob(
-        digest=layer.digest,
-        size=layer.size,
-        media_type=layer.media_type,
-        registry=source.registry,
-        repository=source.name,
-    )

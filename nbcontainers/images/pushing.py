@@ -20,7 +20,7 @@ import msgspec
 from nbcontainers import errors
 from nbcontainers.images import manifests
 from nbcontainers.images.fetching import LayerState, ended, short
-from nbcontainers.images.origins import Blob
+from nbcontainers.images.origins import Blob, blob_of
 from nbcontainers.images.parcels import Document, Parcel
 from nbcontainers.images.registry import Descriptor, Manifest, Repository, media
 from nbcontainers.images.snapshots import HOST_SNAPSHOT
@@ -153,7 +153,7 @@ class Pushes:
     def _remember(self, target: Repository, image: Image, blobs: Sequence[Descriptor], manifest: Manifest) -> None:
         origins = self._images.origins
         origins.record(
-            (diff_id, _blob(target, blob)) for diff_id, blob in zip(image.config.rootfs.diff_ids, blobs, strict=True)
+            (diff_id, blob_of(target, blob)) for diff_id, blob in zip(image.config.rootfs.diff_ids, blobs, strict=True)
         )
         origins.keep_manifest(image.id, manifest.digest, manifest.media_type, manifest.data)
 
@@ -274,13 +274,3 @@ def _docker_type(media_type: str) -> str:
 
 def _descriptor(blob: Blob) -> Descriptor:
     return Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size)
-
-
-def _blob(target: Repository, layer: Descriptor) -> Blob:
-    return Blob(
-        digest=layer.digest,
-        size=layer.size,
-        media_type=layer.media_type,
-        registry=target.registry,
-        repository=target.name,
-    )

@@ -61,9 +61,7 @@ class Standby:
         self, directory: Path, take_blank: Callable[[Path], None], describe: Callable[[Path, Wanted], Rootfs]
     ) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for entry in os.scandir(directory):
-            with contextlib.suppress(OSError):
-                files.remove_tree(entry.path)
+        files.remove_contents(directory)
         self._directory = directory
         self._take_blank = take_blank
         self._describe = describe

@@ -304,6 +304,19 @@ def tree_bytes(directory: str) -> int:
     return total
 
 
+def remove_contents(directory: str | os.PathLike[str]) -> None:
+    """Remove the directories in a directory; what cannot be removed stays.
+
+    Raises:
+        OSError: ENOENT, ENOTDIR: there is no such directory.
+
+    Source: unlinkat(2).
+    """
+    for entry in os.scandir(directory):
+        with contextlib.suppress(OSError):
+            remove_tree(entry.path)
+
+
 def remove_tree(path: str, *, dir_fd: int | None = None) -> None:
     """Remove a directory with everything in it; one that is not there is no error.
 

@@ -28,9 +28,7 @@ class Stock:
 
     def __init__(self, directory: Path, fill: Callable[[str], None]) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for entry in os.scandir(directory):
-            with contextlib.suppress(OSError):
-                files.remove_tree(entry.path)
+        files.remove_contents(directory)
         self._directory = directory
         self._fill = fill
         self._made: deque[str] = deque()

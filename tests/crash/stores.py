@@ -1,5 +1,6 @@
 """What an image store must be like, whatever was killed in it: read from the disk, not through the engine."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcontainers.images import layers
+from tests.waiting import SECONDS, until
 
 _SHA256 = "sha256:"
 
@@ -19,6 +21,23 @@ def what_is_wrong(root: Path) -> list[str]:
     """
     store = _Store(root)
     return [*store.documents(), *store.layers(), *store.leftovers()]
+
+
+def what_stays_wrong(root: Path, *, seconds: float = SECONDS) -> list[str]:
+    """Return what is wrong and remains so; the engine removes what it has thrown away when there is time."""
+    wrong: list[str] = []
+
+    def settled() -> bool:
+        nonlocal wrong
+        try:
+            wrong = what_is_wrong(root)
+        except FileNotFoundError as error:
+            wrong = [str(error)]
+        return not wrong
+
+    with contextlib.suppress(AssertionError):
+        until(settled, pause_seconds=0.05, seconds=seconds)
+    return wrong
 
 
 class _Store:

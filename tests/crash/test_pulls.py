@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from nbcontainers.images.registry import Registries, Settings
-from tests.crash.stores import what_is_wrong
+from tests.crash.stores import what_stays_wrong
 from tests.engine_process import EngineProcess
 from tests.images.registry.contents import Made, archive, digest, publish
 from tests.images.registry.servers import Fault, FaultyProxy, running_registry
@@ -76,9 +76,9 @@ async def test_a_store_is_whole_whenever_a_pull_is_killed(engine: EngineProcess,
             engine.kill()
             pulling.join()
             assert engine.start() == "ready"
-            assert _wrong(engine) == []
+            assert what_stays_wrong(engine.root) == []
         assert engine.client.images.pull(f"{registry.address}/app").id == made.image_id
-        assert _wrong(engine) == []
+        assert what_stays_wrong(engine.root) == []
 
 
 def _pull_and_remove(engine: EngineProcess, registry: str) -> None:
@@ -86,20 +86,3 @@ def _pull_and_remove(engine: EngineProcess, registry: str) -> None:
         while True:
             client.images.pull(f"{registry}/app")
             client.images.remove(f"{registry}/app")
-
-
-def _wrong(engine: EngineProcess) -> list[str]:
-    """Return what stays wrong; the engine removes what it has thrown away when there is time."""
-    wrong: list[str] = []
-
-    def settled() -> bool:
-        nonlocal wrong
-        try:
-            wrong = what_is_wrong(engine.root)
-        except FileNotFoundError as error:
-            wrong = [str(error)]
-        return not wrong
-
-    with contextlib.suppress(AssertionError):
-        until(settled, pause_seconds=0.05)
-    return wrong

@@ -19,11 +19,10 @@ import requests
 import urllib3.exceptions
 
 from nbcontainers.images.registry import Registries, Settings
-from tests.crash.stores import what_is_wrong
+from tests.crash.stores import what_stays_wrong
 from tests.engine_process import EngineProcess
 from tests.images.registry.contents import Made, archive, publish
 from tests.images.registry.servers import running_registry
-from tests.waiting import until
 
 pytestmark = [pytest.mark.root]
 KILLS = int(os.environ.get("KILLS", "16"))
@@ -163,20 +162,7 @@ def pull(need: Callable[..., None]) -> Iterator[Work]:
 def _wrong(engine: EngineProcess) -> list[str]:
     for container in engine.client.containers.list(all=True):
         container.remove(force=True)
-    wrong: list[str] = []
-
-    def settled() -> bool:
-        """The engine removes what it has thrown away when there is time."""
-        nonlocal wrong
-        try:
-            wrong = what_is_wrong(engine.root)
-        except FileNotFoundError as error:
-            wrong = [str(error)]
-        return not wrong
-
-    with contextlib.suppress(AssertionError):
-        until(settled, pause_seconds=0.05, seconds=PATIENCE_SECONDS)
-    return wrong
+    return what_stays_wrong(engine.root, seconds=PATIENCE_SECONDS)
 
 
 @pytest.mark.timeout(60 + 15 * KILLS)
