@@ -78,6 +78,8 @@ class Tokens:
         challenge = self._challenges.get(access.endpoint.url)
         if challenge is None:
             return f"Bearer {token}" if (token := access.credentials.registry_token) else ""
+        if challenge.scheme == "basic" and not (access.credentials.username or access.credentials.registry_token):
+            return ""  # what is wanted of one path need not be wanted of another: the registry says so when it is
         return await self._header(access, challenge)
 
     async def answer(self, access: Access, challenge: Challenge, refused: str) -> str:
