@@ -120,10 +120,14 @@ class Soak:
 
     def _kill_prepared(self, chance: random.Random) -> bool:
         prepared = [shim for launcher in self._launchers() for shim in _children(launcher)]
-        # Any of them may have got its container by now.
-        containers = {self._container_of(shim) for shim in prepared}
-        self._victims |= containers
-        return bool(prepared) and _kill(chance.choice(prepared))
+        if not prepared:
+            return False
+        victim = chance.choice(prepared)
+        # It may have got its container by now, and would get on with it while we look.
+        if not _kill(victim, signal.SIGSTOP):
+            return False
+        self._victims.add(self._container_of(victim))
+        return _kill(victim)
 
     def _kill_shim(self, chance: random.Random) -> bool:
         running = self.engine.client.api.containers()
@@ -284,9 +288,9 @@ def _name(pid: int) -> str:
     return ""
 
 
-def _kill(pid: int) -> bool:
+def _kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         return True
     return False
 

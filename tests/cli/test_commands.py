@@ -64,7 +64,7 @@ def test_wrong_words_are_refused_by_name(face: RecordingFace) -> None:
     with pytest.raises(click.UsageError, match="invalid size '12q'"):
         invoke(["run", "-m", "12q", "busybox"], face)
     with pytest.raises(docker.errors.ImageNotFound, match="no such image: nosuch"):
-        invoke(["run", "nosuch"], face)
+        invoke(["run", "--pull", "never", "nosuch"], face)
     with pytest.raises(NotFound, match="no such object: nothing"):
         invoke(["inspect", "nothing"], face)
 

@@ -43,7 +43,10 @@ def compose(engine: EngineProcess, need: Callable[..., None]) -> Iterator[Compos
     run("shop", "build", "--quiet")
     yield run
     for project in ("shop", "other"):
-        run(project, "down", "-v", "-t", "0")
+        run(project, "down", "-v", "-t", "0", "--rmi", "all")
+    engine.client.volumes.prune(filters={"all": True})  # those of images, which a plain "down" leaves
+    engine.client.images.remove(debian.TAG)
+    engine.client.api.prune_builds()
 
 
 def visit(compose: Compose, project: str) -> list[str]:

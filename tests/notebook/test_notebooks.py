@@ -65,7 +65,7 @@ def test_every_option_of_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "%%dockerfile -f kept.dockerfile --target one\nFROM busybox AS one\nRUN echo one\nFROM one\nRUN exit 1",
         "print(open('kept.dockerfile').read())",
         "%%dockerfile --pull --platform linux/{__import__('platform').machine()} --progress plain\n"
-        "FROM busybox\nRUN echo plainly",
+        "FROM host\nRUN echo plainly",
         "%%dockerfile --no-cache\nFROM busybox AS one\nRUN echo one",
         "%%dockerfile\nFROM busybox AS one\nRUN echo one",
         "%%dockerfile --secret id=k,src=key --secret id=t,env=TOKEN -t a:3\nFROM busybox\n"
