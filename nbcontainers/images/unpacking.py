@@ -30,7 +30,7 @@ _COPY_BYTES = 1 << 20
 _HOLE_BYTES = 1 << 16
 _MOST_OPENED = 128
 _ZEROS = bytes(_HOLE_BYTES)
-_FAILURES: tuple[type[Exception], ...] = (tarfile.TarError, OSError, ValueError, *FAILURES)
+_FAILURES: tuple[type[Exception], ...] = (tarfile.TarError, OSError, ValueError, OverflowError, *FAILURES)
 
 
 class Source:
