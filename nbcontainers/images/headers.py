@@ -28,7 +28,7 @@ def read(block: bytes) -> tarfile.TarInfo | None:
     """Return the member that a plain header describes; None for any other header, and for what is none."""
     if len(block) != _BLOCK:
         return None
-    name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _, _, _, _, prefix = _FIELDS.unpack(block)
+    name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _, _, major, minor, prefix = _FIELDS.unpack(block)
     is_plain = kind in _PLAIN and (magic == _POSIX or (magic == _GNU and not prefix.strip(b"\0")))
     if not is_plain:
         return None
@@ -38,6 +38,7 @@ def read(block: bytes) -> tarfile.TarInfo | None:
         member = tarfile.TarInfo(_text(name))
         member.mode, member.uid, member.gid = _octal(mode), _octal(uid), _octal(gid)
         member.size, member.mtime = _octal(size), _octal(mtime)
+        member.devmajor, member.devminor = _octal(major), _octal(minor)
     except ValueError:
         return None
     if member.size < 0:

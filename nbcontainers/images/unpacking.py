@@ -109,7 +109,13 @@ class Source:
         return data
 
     def content(self, size: int, path: str) -> None:
-        """Say that a file's content comes next."""
+        """Say that a file's content comes next.
+
+        Raises:
+            tarfile.ReadError: It has less than no bytes, as an extended header may say.
+        """
+        if size < 0:
+            raise tarfile.ReadError(f"'{path}' has {size} bytes")
         if self._recorder is not None:
             self._recorder.content(size, path)
 
