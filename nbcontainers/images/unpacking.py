@@ -30,6 +30,7 @@ _COPY_BYTES = 1 << 20
 _HOLE_BYTES = 1 << 16
 _MOST_OPENED = 128
 _ZEROS = bytes(_HOLE_BYTES)
+_LARGEST_FILE = (1 << 63) - 1  # off_t
 _FAILURES: tuple[type[Exception], ...] = (tarfile.TarError, OSError, ValueError, OverflowError, *FAILURES)
 
 
@@ -112,9 +113,9 @@ class Source:
         """Say that a file's content comes next.
 
         Raises:
-            tarfile.ReadError: It has less than no bytes, as an extended header may say.
+            tarfile.ReadError: No file can have that many bytes, or that few, as an extended header may say.
         """
-        if size < 0:
+        if not 0 <= size <= _LARGEST_FILE:
             raise tarfile.ReadError(f"'{path}' has {size} bytes")
         if self._recorder is not None:
             self._recorder.content(size, path)
