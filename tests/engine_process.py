@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import docker
@@ -24,9 +24,13 @@ class EngineProcess:
 
     Args:
         directory: A directory of its own, short, for sockets' paths are.
+        options: More words of its command line.
+        log: Where what it says goes, in place of the tests' own output.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: Sequence[str] = (), log: Path | None = None) -> None:
+        self.options = options
+        self.log = log
         self.root = directory / "root"
         self.run = directory / "run"
         self.socket = self.run / "engine.sock"
@@ -38,7 +42,9 @@ class EngineProcess:
         """Start the engine and return the line it says: ``ready``, or why it does not."""
         read_fd, write_fd = os.pipe()
         command = [sys.executable, "-m", "nbcontainers.api", "serve", "--root", str(self.root), "--run", str(self.run)]
-        self.process = subprocess.Popen([*command, "--ready-fd", str(write_fd)], pass_fds=(write_fd,))
+        command += ["--ready-fd", str(write_fd), *self.options]
+        with open(self.log, "ab") if self.log is not None else contextlib.nullcontext() as log:
+            self.process = subprocess.Popen(command, pass_fds=(write_fd,), stderr=log)
         os.close(write_fd)
         with os.fdopen(read_fd) as ready:
             line = ready.readline().strip()
@@ -121,10 +127,10 @@ def _output(*command: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_engine() -> Iterator[EngineProcess]:
+def running_engine(options: Sequence[str] = (), log: Path | None = None) -> Iterator[EngineProcess]:
     """Run an engine, and assert at the end that nothing of it is left."""
     directory = Path(tempfile.mkdtemp(prefix="nbe-", dir="/tmp"))
-    engine = EngineProcess(directory)
+    engine = EngineProcess(directory, options, log)
     try:
         assert engine.start() == "ready"
         yield engine
