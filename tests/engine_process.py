@@ -92,7 +92,7 @@ class EngineProcess:
             following.terminate()
         return lines
 
-    def held(self) -> dict[str, int]:
+    def held(self) -> Counter[str]:
         """Return how many descriptors of each kind the engine has, but those of clients and of what lies ready.
 
         A thread may have something open just now: compare with ``<=``.
