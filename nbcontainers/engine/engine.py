@@ -329,7 +329,7 @@ class Engine:
         container = self.container(name)
         async with self.lifecycle.lock(container):
             self.lifecycle.anticipation.give_up(container)
-            await self.networking.disconnect(container, self.networks.get(network))
+            await self.networking.disconnect(container, network)
 
     async def shape(self, name: str, network: str, shaping: Shaping) -> None:
         """Set how a container's packets go in a network; see ``Networking.shape``."""
