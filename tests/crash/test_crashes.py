@@ -11,7 +11,7 @@ import pytest
 
 from nbcontainers.client import extension
 from nbcontainers.linux import cgroups
-from nbcontainers.networks.network import PREPARED_ENDPOINTS
+from nbcontainers.networks.endpoint_pool import PREPARED_ENDPOINTS
 from tests.engine_process import EngineProcess
 from tests.leaks import identity
 from tests.waiting import until
