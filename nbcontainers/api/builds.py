@@ -2,6 +2,9 @@
 
 Source: Docker Engine API v1.47, ``POST /build``; the texts are those of ``docker build`` with ``DOCKER_BUILDKIT=0``.
 
+Beside Docker's parameters there is ``cacheto``, a JSON list of places as ``--cache-to`` has them, and ``cachefrom``
+takes places as ``--cache-from`` has them as well as names of images (see ``build.cachespecs``).
+
 Each message of a step has, beside Docker's keys, ``nbcontainers``: the step's number and stage, and at its end when it
 began and how long it took. Docker's clients ignore what they do not know.
 """
@@ -17,7 +20,7 @@ from nbcontainers import errors
 from nbcontainers.api import contexts, failures, pulls, registry_config, responses
 from nbcontainers.api.calls import Call, decode
 from nbcontainers.api.routing import Route
-from nbcontainers.build import BuildEvent, BuildOptions, events
+from nbcontainers.build import BuildEvent, BuildOptions, cachespecs, events
 from nbcontainers.engine import limits
 from nbcontainers.engine.model import HostConfig
 
@@ -32,6 +35,8 @@ _REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
 }
 SECRETS_ARG = "NBCONTAINERS_SECRETS"
 """The build argument that holds what ``POST /nbcontainers/v1/build/secrets`` has answered."""
+CACHE_TO_ARG = "NBCONTAINERS_CACHE_TO"
+"""The build argument that says where the cache goes, for clients that cannot give the query's ``cacheto``."""
 _MOST_WAITING = 100
 _RED, _PLAIN = b"\x1b[91m", b"\x1b[0m"
 
@@ -62,9 +67,11 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.St
     except ConnectionError:
         raise  # the client went away
     except Exception as raw:
-        line = failures.in_stream(raw, call.engine.root, coded=True)
+        error = failures.explained(raw, call.engine.root)
+        code = getattr(error, "exit_code", None) or failures.status_of(error)
+        text = failures.message_of(error)
         await teller.flush()
-        await responses.write_json_line(response, line)
+        await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})
     finally:
         await teller.close()
     await response.write_eof()  # the client need not wait for the context to be taken away
@@ -154,6 +161,8 @@ def _lines(event: BuildEvent) -> list[str]:
         case events.Warning():
             place = f" (line {event.line})" if event.line else ""
             return [f"[Warning] {event.rule + ': ' if event.rule else ''}{event.text}{place}\n"]
+        case events.Note():
+            return [f"{event.text}\n"]
         case events.Built() | events.Pulling():
             return []
 
@@ -185,7 +194,8 @@ def _options(call: Call) -> BuildOptions:
         buildargs=buildargs,
         labels={name: value or "" for name, value in call.string_map("labels").items()},
         nocache=call.flag("nocache"),
-        cache_from=tuple(_list(call, "cachefrom")),
+        cache_from=cachespecs.sources(_list(call, "cachefrom")),
+        cache_to=cachespecs.targets([*_list(call, "cacheto"), *_of_argument(buildargs.pop(CACHE_TO_ARG, None))]),
         target=call.text("target"),
         platform=call.text("platform"),
         network_mode=call.text("networkmode") or "default",
@@ -215,6 +225,13 @@ def _list(call: Call, name: str) -> list[str]:
     """Return a query value that is a JSON list of texts, or nothing."""
     text = call.text(name)
     return decode(text.encode(), list[str] | None, name) or [] if text else []  # type: ignore[arg-type]
+
+
+def _of_argument(text: str | None) -> list[str]:
+    """Return what a build argument says that is a JSON list of texts, or one of them."""
+    if not text:
+        return []
+    return decode(text.encode(), list[str], CACHE_TO_ARG) if text.startswith("[") else [text]
 
 
 def _extra_hosts(call: Call) -> tuple[str, ...]:

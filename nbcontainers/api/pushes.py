@@ -32,7 +32,8 @@ async def push(call: Call) -> web.StreamResponse:
         try:
             await pushing
         except Exception as raw:
-            await responses.write_json_line(response, failures.in_stream(raw, call.engine.root))
+            text = failures.message_of(failures.explained(raw, call.engine.root))
+            await responses.write_json_line(response, {"errorDetail": {"message": text}, "error": text})
         return response
     finally:
         pushing.cancel()

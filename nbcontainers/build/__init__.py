@@ -9,7 +9,8 @@ Stages with plain data between them, as BuildKit has them:
     builder       runs them: ``stagebuild`` one stage, ``steps``, ``runstep`` what makes layers, ``settings`` the rest
 
 Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules`` (the build checks), ``draft``
-(a stage's image so far), ``cache`` (what was made before), ``selection`` → ``layerwriter`` (COPY), ``archives``,
+(a stage's image so far), ``cache`` (what was made before; ``cachespecs``, ``catalog``, ``imports``, ``exports``: what
+others have made, and may have), ``selection`` → ``layerwriter`` (COPY), ``archives``,
 ``downloads``, ``modes`` (ADD and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container) in
 ``places`` (its network). Every error in a Dockerfile names line and column.
 
@@ -21,7 +22,7 @@ Example:
 """
 
 from nbcontainers.build import events
-from nbcontainers.build.builder import Builder
+from nbcontainers.build.builder import Builder, Remote
 from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions, Workspace
 
-__all__ = ["BuildError", "BuildEvent", "BuildOptions", "Builder", "Workspace", "events"]
+__all__ = ["BuildError", "BuildEvent", "BuildOptions", "Builder", "Remote", "Workspace", "events"]

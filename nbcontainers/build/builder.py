@@ -9,16 +9,31 @@ import os
 import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from nbcontainers.build import bases, cache, checking, graph, ignore, rules, stubs
 from nbcontainers.build.bases import Pull
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.caches import Caches
+from nbcontainers.build.cachespecs import CacheSpec
 from nbcontainers.build.draft import PROXY_ARGS, Draft, Scope
-from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions, Built, Step, StepDone, Warning, Workspace
+from nbcontainers.build.events import (
+    BuildError,
+    BuildEvent,
+    BuildOptions,
+    Built,
+    Note,
+    Step,
+    StepDone,
+    Warning,
+    Workspace,
+)
+from nbcontainers.build.exports import Exporter
+from nbcontainers.build.exports import Step as ExportedStep
 from nbcontainers.build.graph import Graph, Wish
 from nbcontainers.build.ignore import Matcher
+from nbcontainers.build.imports import Importer, Imports
 from nbcontainers.build.parser import parse
 from nbcontainers.build.records import CACHE_MOUNT, REGULAR, Record, all_records
 from nbcontainers.build.rules import Checks
@@ -27,13 +42,33 @@ from nbcontainers.build.stagebuild import Build, StageBuild
 from nbcontainers.build.steps import Context, Scratch
 from nbcontainers.errors import DockerfileError, InvalidArgument, NotFound
 from nbcontainers.images import Images, staging
-from nbcontainers.images.config import timestamp
+from nbcontainers.images.pulling import Pulls
+from nbcontainers.images.pushing import Pushes
 from nbcontainers.images.references import normalize
+from nbcontainers.images.registry import Registries
+from nbcontainers.images.store import timestamp
 from nbcontainers.linux.mounts import openat2
 
 EPOCH = "SOURCE_DATE_EPOCH"
 CHECK = "BUILDKIT_DOCKERFILE_CHECK"
 """The argument that says which build checks apply, in place of the Dockerfile's own ``check=``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """How a builder gets at registries.
+
+    Args:
+        pull: Gets an image that is not here.
+        registries: All registries.
+        pulls: Fetches layers.
+        pushes: Sends layers.
+    """
+
+    pull: Pull
+    registries: Registries
+    pulls: Pulls
+    pushes: Pushes
 
 
 class Builder:
@@ -44,12 +79,16 @@ class Builder:
         runner: Runs RUN.
         root: The builder's own directory.
         discard: Takes a directory away at once, and removes it some time.
-        pull: Gets an image that is not here.
+        remote: How it gets at registries.
     """
 
-    def __init__(self, images: Images, runner: Runner, root: Path, discard: Callable[[Path], None], pull: Pull) -> None:
+    def __init__(
+        self, images: Images, runner: Runner, root: Path, discard: Callable[[Path], None], remote: "Remote"
+    ) -> None:
         self.images = images
-        self._pull = pull
+        self._pull = remote.pull
+        self._importer = Importer(images, remote.registries, remote.pulls)
+        self._exporter = Exporter(images, remote.registries, remote.pushes)
         self.runner = runner
         self.cache = Cache(root / "cache.jsonl")
         self.caches = Caches(root / "caches")
@@ -78,7 +117,7 @@ class Builder:
             options: How.
 
         Yields:
-            What happens, ``Built`` as the last.
+            What happens, ``Built`` as the last but for what is told of an export.
 
         Raises:
             DockerfileError: The Dockerfile is wrong, at a line and column.
@@ -95,7 +134,12 @@ class Builder:
                     async for event in bases.pulled(name, self._pull, options):
                         yield event
                 plan, build = self._plan(context, options)  # with what those want to have run first
-            execution = _Execution(plan, build)
+            warnings: list[str] = []
+            build.imports = await self._importer.open(options.cache_from, options.logins, warnings.append)
+            for text in warnings:
+                yield Warning(text=text)
+            build.allowed = self._allowed(options, build.imports)
+            execution = _Execution(plan, build, self._exporter)
             try:
                 async for event in execution.run():
                     yield event
@@ -137,7 +181,8 @@ class Builder:
             checks=checks,
             began=time.monotonic(),
             epoch_seconds=epoch,
-            allowed=self._steps_of(options.cache_from),
+            allowed=None,
+            imports=Imports(self.images),
         )
         return plan, build
 
@@ -148,11 +193,15 @@ class Builder:
         except (NotFound, InvalidArgument):
             return []
 
-    def _steps_of(self, names: tuple[str, ...]) -> frozenset[str] | None:
-        """Return the steps that made some images, None for no such limit; an image that is not here has none."""
+    def _allowed(self, options: BuildOptions, imports: Imports) -> frozenset[str] | None:
+        """Return the steps that may be taken from the cache; images that are here limit them, other places add to it.
+
+        Source: moby, image/cache/cache.go: the classic builder takes what made the images alone.
+        """
+        names = [spec.where for spec in options.cache_from if spec.kind == "image"]
         if not names:
             return None
-        steps: set[str] = set()
+        steps = set(imports.keys)
         for name in names:
             with contextlib.suppress(NotFound, InvalidArgument):
                 steps |= self.cache.steps_of(self.images.get(name).id)
@@ -179,9 +228,10 @@ class Builder:
 class _Execution:
     """Runs the stages of one build."""
 
-    def __init__(self, plan: Graph, build: Build) -> None:
+    def __init__(self, plan: Graph, build: Build, exporter: Exporter) -> None:
         self._plan = plan
         self._build = build
+        self._exporter = exporter
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> AsyncIterator[BuildEvent]:
@@ -202,6 +252,26 @@ class _Execution:
         if build.checks.settings.is_error and build.checks.violated:
             raise BuildError(f"lint violation found for rules: {', '.join(sorted(build.checks.violated))}")
         yield await self._store(build.stages[plan.target].draft)
+        for spec in build.options.cache_to:
+            if spec.kind != "inline":  # an image's history has its steps anyway
+                yield await self._export(spec)
+
+    async def _export(self, spec: CacheSpec) -> BuildEvent:
+        build = self._build
+        stages = list(build.stages.values()) if spec.everything else [build.stages[self._plan.target]]
+        made = dict(step for stage in stages for step in stage.draft.portable_steps)
+        steps = [
+            ExportedStep(key=key, snapshot=snapshot, diff_id=await build.digests[snapshot] if snapshot else "")
+            for key, snapshot in made.items()
+        ]
+        try:
+            if not steps and not all(stage.draft.is_portable for stage in stages):
+                raise BuildError(f"nothing to export to {spec}: the image stands on this machine's own file system")
+            return Note(text=await self._exporter.export(spec, steps, build.options.logins))
+        except BuildError as error:
+            if spec.may_fail:
+                return Warning(text=str(error))
+            raise
 
     def _preamble(self) -> list[BuildEvent]:
         """Return what is to be said before the first stage."""

@@ -63,6 +63,10 @@ class Draft:
         snapshot: The base's top layer.
         key: The cache key of what was made so far.
         base_id: The image that all this began with, or empty.
+
+    Attributes:
+        is_portable: Its steps mean the same on other machines; not so when they have seen this one's own files.
+        portable_steps: Those that others may have, each with the layer that it made, or an empty name.
     """
 
     def __init__(self, scope: Scope, config: ImageConfig, snapshot: str | None, key: str, base_id: str) -> None:
@@ -73,6 +77,8 @@ class Draft:
         self.base_id = base_id
         self.layers: list[str] = []
         self.steps: list[str] = []
+        self.is_portable = True
+        self.portable_steps: list[tuple[str, str]] = []
         self.args: dict[str, str] = {}
         self._declared: set[str] = set()
         self.sets_cmd = False
@@ -84,6 +90,7 @@ class Draft:
         """Return the beginning of a stage that builds on this one; ONBUILD is not passed on, arguments are."""
         derived = Draft(self._scope, self.config, self.snapshot, self.key, self.base_id)
         derived.layers, derived.steps = list(self.layers), list(self.steps)
+        derived.is_portable, derived.portable_steps = self.is_portable, list(self.portable_steps)
         derived.args, derived._declared = dict(self.args), set(self._declared)
         derived.defaults.on_build = None
         return derived
@@ -160,11 +167,6 @@ class Draft:
             if value is not None:
                 self.args[name] = value
 
-    def record(self, text: str, *, empty_layer: bool) -> None:
-        """Append a step to the image's history."""
-        entry = HistoryEntry(created=self._scope.created, created_by=text, empty_layer=empty_layer)
-        self.config.history.append(entry)
-
     def settings_key(self) -> str:
         """Return the key of a step that has changed nothing but what the image says."""
         return cache.key(self.key, "settings", image_config.encode(ImageConfig(config=self.defaults)).decode())
@@ -176,4 +178,12 @@ class Draft:
         if snapshot:
             self.snapshot = snapshot
             self.layers.append(snapshot)
-        self.record(text, empty_layer=not snapshot)
+        if self.is_portable:
+            self.portable_steps.append((step_key, snapshot))
+        entry = HistoryEntry(
+            created=self._scope.created,
+            created_by=text,
+            empty_layer=not snapshot,
+            step=step_key if self.is_portable else "",
+        )
+        self.config.history.append(entry)

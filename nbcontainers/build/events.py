@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nbcontainers.build.cachespecs import CacheSpec
 from nbcontainers.errors import Error
 from nbcontainers.images.pulling import PullEvent
 from nbcontainers.images.registry import Credentials
@@ -40,7 +41,9 @@ class BuildOptions:
         buildargs: Values for ARG; None takes a name's default.
         labels: Labels for the image.
         nocache: Run every step anew.
-        cache_from: When there are any, only steps of these images are taken from the cache.
+        cache_from: What steps may be taken from beside the cache; when images that are here are among it, only
+            steps that are in it are taken from the cache.
+        cache_to: Where the steps are exported to.
         target: The stage to stop at, by name or number; empty for the last.
         platform: What the image is for, such as ``linux/amd64``; empty for this machine.
         network_mode: Network of RUN: ``default`` (or ``bridge``), ``none`` or ``host``.
@@ -57,7 +60,8 @@ class BuildOptions:
     buildargs: Mapping[str, str | None] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     nocache: bool = False
-    cache_from: tuple[str, ...] = ()
+    cache_from: tuple[CacheSpec, ...] = ()
+    cache_to: tuple[CacheSpec, ...] = ()
     target: str = ""
     platform: str = ""
     network_mode: str = "default"
@@ -144,6 +148,13 @@ class Warning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something is to be known that belongs to no step."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """The image is there."""
 
@@ -151,7 +162,7 @@ class Built:
     tags: tuple[str, ...]
 
 
-BuildEvent = Pulling | Step | Triggers | CacheHit | Running | Output | StepDone | Warning | Built
+BuildEvent = Pulling | Step | Triggers | CacheHit | Running | Output | StepDone | Warning | Note | Built
 
 
 class BuildError(Error):

@@ -30,10 +30,17 @@ _SECRET_MODE = 0o400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """Another stage or an image to mount from: its files, and the key that stands for them."""
+    """Another stage or an image to mount from.
+
+    Args:
+        rootfs: Its files.
+        key: What stands for them.
+        is_portable: It does so on other machines, too.
+    """
 
     rootfs: Rootfs
     key: str
+    is_portable: bool = True
 
 
 class RunStep:

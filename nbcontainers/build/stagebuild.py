@@ -21,12 +21,15 @@ from nbcontainers.build.events import (
     BuildEvent,
     BuildOptions,
     CacheHit,
+    Pulling,
     Running,
     Step,
     StepDone,
     Triggers,
+    Warning,
 )
 from nbcontainers.build.graph import SCRATCH, Graph, Source, Stage
+from nbcontainers.build.imports import Imports
 from nbcontainers.build.instructions import Copy, Instruction, Run, Text
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.running import Runner
@@ -35,7 +38,7 @@ from nbcontainers.build.selection import Root
 from nbcontainers.build.steps import Context, CopyStep, Scratch, WorkdirStep, clamp_times, clear_stubs
 from nbcontainers.build.stubs import ALWAYS
 from nbcontainers.errors import InvalidArgument, NotFound
-from nbcontainers.images import Images, layers
+from nbcontainers.images import HOST_SNAPSHOT, Images, layers
 from nbcontainers.images.config import ImageConfig, architecture
 from nbcontainers.runtime.rootfs import open_rootfs
 
@@ -58,6 +61,7 @@ class Build:
         began: When the build began, seconds of the monotonic clock.
         epoch_seconds: What no file may be younger than, None for no such limit.
         allowed: The only steps that may be taken from the cache, None for any.
+        imports: What may be taken from elsewhere.
         digests: The digests of layers, as they are computed.
         stages: The stages, by number.
     """
@@ -75,6 +79,7 @@ class Build:
     began: float
     epoch_seconds: int | None
     allowed: frozenset[str] | None
+    imports: Imports
     digests: dict[str, "asyncio.Future[str]"] = field(default_factory=dict)
     stages: dict[int, "StageBuild"] = field(default_factory=dict)
 
@@ -176,6 +181,7 @@ class StageBuild:
             self._build.checks.warn("InvalidBaseImagePlatform", start.node, *values)
         draft = Draft(self._build.scope, image.config, image.snapshot, self._first_key(image.id), image.id)
         draft.defaults.on_build = None
+        draft.is_portable = HOST_SNAPSHOT not in self._snapshots.chain(image.snapshot)
         return draft
 
     def _first_key(self, base: str) -> str:
@@ -193,16 +199,14 @@ class StageBuild:
         else:
             settings.apply(self.draft, one, self._build.checks)
             key = self.draft.settings_key()
-            if not self._reuse(key, one):
+            if not await self._reuse(key, one):
                 self._build.cache.put(key, Made(snapshot="", diff_id=""))
                 self.draft.advance(key, "", str(one))
 
-    def _reuse(self, key: str, one: Instruction) -> bool:
-        """Take a step's result from the cache, if it is there."""
-        made = self._build.reuse(key)
+    async def _reuse(self, key: str, one: Instruction) -> bool:
+        """Take a step's result from the cache, if it is there, or from elsewhere."""
+        made = self._found(key) or await self._imported(key, one)
         if made is None:
-            return False
-        if made.snapshot and self._snapshots.below(made.snapshot) != self.draft.snapshot:
             return False
         if made.snapshot and made.snapshot not in self._build.digests:
             self._build.images.protect(made.snapshot)
@@ -215,12 +219,44 @@ class StageBuild:
         self.draft.advance(key, made.snapshot, str(one))
         return True
 
+    def _found(self, key: str) -> Made | None:
+        made = self._build.reuse(key)
+        if made is not None and made.snapshot and self._snapshots.below(made.snapshot) != self.draft.snapshot:
+            return None
+        return made
+
+    async def _imported(self, key: str, one: Instruction) -> Made | None:
+        """Have what a step has made elsewhere; from now on it is in the cache here, too."""
+        build = self._build
+        if not key or build.options.nocache or not self.draft.is_portable or not build.imports.know(key):
+            return None
+        async with build.imports.lock(key):
+            if found := self._found(key):  # another stage was faster
+                return found
+            made = await build.imports.take(
+                key,
+                self.draft.snapshot,
+                lambda state: self.events.put_nowait(Pulling(event=state)),
+                lambda text: self.events.put_nowait(Warning(text=text)),
+            )
+            if made is None:
+                return None
+            made.said = str(one) if made.snapshot else ""
+            build.cache.put(key, made)
+            if made.snapshot in build.digests:
+                build.images.unprotect(made.snapshot)  # once is enough
+            elif made.snapshot:
+                build.digests[made.snapshot] = _known(made.diff_id)
+            return made
+
     async def _run(self, one: Run) -> None:
         scratch = self._build.scratch()
         step = RunStep(self.draft, one, self._build.options, self._build.context, scratch)
         trees = {mount.from_: await self._tree(one, mount.from_) for mount in step.mounts if mount.from_}
+        if any(not tree.is_portable for tree in trees.values()):
+            self.draft.is_portable = False
         key = await step.key(trees)
-        if self._reuse(key, one):
+        if await self._reuse(key, one):
             return
         snapshot_key = os.urandom(32).hex()
         self._container = snapshot_key[:12]
@@ -250,7 +286,7 @@ class StageBuild:
         source = await self._source(one, name)
         if source.stage is not None:
             draft = self._build.stages[source.stage].draft
-            return Tree(rootfs=self._snapshots.view(draft.snapshot), key=draft.key)
+            return Tree(rootfs=self._snapshots.view(draft.snapshot), key=draft.key, is_portable=draft.is_portable)
         if name == SCRATCH:
             return Tree(rootfs=self._snapshots.view(None), key=SCRATCH)
         try:
@@ -259,13 +295,14 @@ class StageBuild:
             raise NotFound(f"invalid from flag value {name}: {error} (line {one.node.place.line})") from error
         except InvalidArgument as error:
             raise one.node.error(f"invalid from flag value {name}: {error}", name) from error
-        return Tree(rootfs=self._snapshots.view(image.snapshot), key=image.id)
+        rootfs = self._snapshots.view(image.snapshot)
+        return Tree(rootfs=rootfs, key=image.id, is_portable=rootfs["host"] is None)
 
     async def _copy(self, one: Copy) -> None:
         scratch = self._build.scratch()
         try:
             step = CopyStep(self.draft, one, self._snapshots, scratch, self._build.checks)
-            if self._reuse(step.early_key, one):
+            if await self._reuse(step.early_key, one):
                 return
             if one.from_:
                 tree = await self._tree(one, one.from_)
@@ -275,7 +312,7 @@ class StageBuild:
                 root = self._build.context.root()
             with root:
                 key = await step.prepare(root, keep_owners=bool(one.from_))
-                if self._reuse(key, one):
+                if await self._reuse(key, one):
                     return
                 with self._new_snapshot() as snapshot_key:
                     upper = self._snapshots.upper(snapshot_key)
@@ -300,7 +337,7 @@ class StageBuild:
     async def _workdir(self, one: Text) -> None:
         step = WorkdirStep(self.draft, one, self._snapshots)
         self.draft.defaults.working_dir = step.path
-        if self._reuse(step.key, one):
+        if await self._reuse(step.key, one):
             return
         with self._new_snapshot() as snapshot_key:
             if step.write(self._snapshots.upper(snapshot_key)):

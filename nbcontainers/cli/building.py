@@ -15,6 +15,7 @@ import click
 import docker.errors
 from docker.utils.build import exclude_paths
 
+from nbcontainers.cli import caching
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.tree import image_group, pass_face, tree
 from nbcontainers.cli.values import Size
@@ -30,7 +31,16 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--build-arg", "buildargs", multiple=True, help="NAME=value, or NAME to take its value from here."),
     click.option("--target", default=None, help="Stage to stop at."),
     click.option("--no-cache", is_flag=True, help="Run every step anew."),
-    click.option("--cache-from", multiple=True, help="Take from the cache only what made this image."),
+    click.option(
+        "--cache-from",
+        multiple=True,
+        help="IMAGE (what made it alone), type=local,src=FOLDER or type=registry,ref=NAME: take steps from there.",
+    ),
+    click.option(
+        "--cache-to",
+        multiple=True,
+        help="type=local,dest=FOLDER or type=registry,ref=NAME[,mode=max]: give the steps to others.",
+    ),
     click.option("--pull", is_flag=True, help="Look for newer base images."),
     click.option("--secret", "secrets", multiple=True, help="id=NAME[,src=FILE|,env=VARIABLE], for RUN --mount."),
     click.option("--platform", default=None, help="What to build for, such as linux/amd64."),
@@ -73,6 +83,7 @@ class Wish:
     target: str | None = None
     no_cache: bool = False
     cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     pull: bool = False
     secrets: tuple[str, ...] = ()
     platform: str | None = None
@@ -174,7 +185,7 @@ def _run(face: Face, wish: Wish, progress: str, sent: dict[str, Any]) -> str:
         buildargs=_arguments(face, wish),
         target=wish.target,
         nocache=wish.no_cache,
-        cache_from=list(wish.cache_from) or None,
+        cache_from=caching.sources(face, wish.cache_from) or None,
         pull=wish.pull,
         platform=wish.platform,
         labels=dict(label.partition("=")[::2] for label in wish.labels),
@@ -230,6 +241,8 @@ def _arguments(face: Face, wish: Wish) -> dict[str, str | None]:
         arguments[name] = value if equals else None if found is None else str(found)
     if wish.secrets:
         arguments[SECRETS_ARG] = _keep_secrets(face, wish.secrets)
+    if wish.cache_to:
+        arguments[caching.CACHE_TO_ARG] = caching.targets(face, wish.cache_to)
     return arguments
 
 

@@ -47,6 +47,9 @@ class Described:
 class ImagePulls:
     """All pulls of one engine.
 
+    Attributes:
+        pulls: What fetches them.
+
     Args:
         images: Where images go.
         registries: Where they come from.
@@ -57,13 +60,13 @@ class ImagePulls:
         self._images = images
         self._registries = registries
         self._events = events
-        self._pulls = Pulls(images)
+        self.pulls = Pulls(images)
         self._transfers = Transfers()
 
     async def close(self) -> None:
         """Stop all that is going on."""
         await self._transfers.stop()
-        self._pulls.close()
+        self.pulls.close()
 
     async def provide(self, name: str, options: BuildOptions, tell: Tell) -> None:
         """Pull an image for a build; see ``pull``."""
@@ -103,7 +106,7 @@ class ImagePulls:
             tell(event)
 
         try:
-            pulled = await self._pulls.pull(source, location, platform, told)
+            pulled = await self.pulls.pull(source, location, platform, told)
         except errors.Error as error:
             if found:
                 raise

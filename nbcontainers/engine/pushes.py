@@ -38,6 +38,9 @@ Tell = Callable[[PushEvent], object]
 class ImagePushes:
     """All pushes of one engine.
 
+    Attributes:
+        pushes: What sends them.
+
     Args:
         images: Where images come from.
         registries: Where they go.
@@ -48,13 +51,13 @@ class ImagePushes:
         self._images = images
         self._registries = registries
         self._events = events
-        self._pushes = Pushes(images)
+        self.pushes = Pushes(images)
         self._transfers = Transfers()
 
     async def close(self) -> None:
         """Stop all that is going on."""
         await self._transfers.stop()
-        self._pushes.close()
+        self.pushes.close()
 
     async def push(self, asked: Asked, tell: Tell) -> None:
         """Push an image, or all of a repository's.
@@ -72,7 +75,7 @@ class ImagePushes:
         for reference, image in self._meant(asked):
             location = locate(reference)
             target = self._registries.repository(location.registry, location.repository, asked.credentials, push=True)
-            pushed = await self._pushes.push(target, image, location.tag, tell)
+            pushed = await self.pushes.push(target, image, location.tag, tell)
             self._images.refer(image.id, f"{location.name}@{pushed.digest}")
             tell(pushed)
             labels = image.config.config.labels or {}

@@ -5,8 +5,6 @@ Source: OCI image-spec, config.md; Docker's own fields (Healthcheck, OnBuild, Sh
 
 import hashlib
 import platform
-import time
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -55,13 +53,17 @@ class RootFS(msgspec.Struct):
 
 
 class HistoryEntry(msgspec.Struct, omit_defaults=True):
-    """How one layer, or an empty one, came about; OCI image-spec, config.md § history."""
+    """How one layer, or an empty one, came about; OCI image-spec, config.md § history.
+
+    ``step`` is ours: the key by which the build cache knows it, so that another engine's builds find it again.
+    """
 
     created: str = ""
     created_by: str = ""
     comment: str = ""
     author: str = ""
     empty_layer: bool = False
+    step: str = msgspec.field(default="", name="nbcontainers.step")
 
 
 class ImageConfig(msgspec.Struct, omit_defaults=True):
@@ -104,28 +106,3 @@ def _without_nothing(value: object) -> object:
 def digest(data: bytes) -> str:
     """Return the digest of some bytes, as references have it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def chain_ids(diff_ids: list[str]) -> list[str]:
-    """Return for each layer the digest of it and all below it.
-
-    Source: OCI image-spec, config.md § Layer ChainID.
-    """
-    chain: list[str] = []
-    for diff_id in diff_ids:
-        chain.append(digest(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
-    return chain
-
-
-def timestamp(when_ns: int | None = None) -> str:
-    """Return a time, by default now, as image configurations have it (RFC 3339)."""
-    seconds = (time.time_ns() if when_ns is None else when_ns) / 10**9
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
-def parse_timestamp(text: str) -> int:
-    """Return an image configuration's time in nanoseconds since the epoch; 0 for none."""
-    try:
-        return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**9)
-    except ValueError:
-        return 0

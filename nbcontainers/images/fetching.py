@@ -214,6 +214,18 @@ async def to_its_end(work: Callable[[], T]) -> T:
         await ended(working)
 
 
+async def or_undone(work: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """Return what a thread makes; when this is cancelled, it waits for the thread, and what that has made is undone."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await ended(working)
+        if not working.cancelled() and working.exception() is None:
+            undo(working.result())
+        raise
+
+
 async def ended(working: "asyncio.Future[T]") -> None:
     """Wait until something has ended, whatever comes of it, however often the wait is cancelled."""
     while not working.done():

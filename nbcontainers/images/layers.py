@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from nbcontainers import errors
 from nbcontainers.images.compression import Readable, decompressed
 from nbcontainers.images.packing import Hash, Packer, Sink, copy_by_reading
 from nbcontainers.images.skeletons import Recorder, assemble
@@ -42,28 +43,33 @@ class Unpacked:
 class _Hashed:
     """A stream whose digest is known when it has been read."""
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, most_bytes: int | None) -> None:
         self._stream = stream
+        self._most = most_bytes
         self.hash = Hash()
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
         self.hash.write(data)
+        if self._most is not None and self.hash.size_bytes > self._most:
+            raise errors.InvalidArgument(f"the layer has more than the '{self._most}' bytes that it is said to have")
         return data
 
 
-def unpack(stream: Readable, directory: Path) -> Unpacked:
+def unpack(stream: Readable, directory: Path, most_bytes: int | None = None) -> Unpacked:
     """Unpack a layer's archive, compressed or not, into its directory, and keep the archive's skeleton beside that.
 
     Args:
         stream: The archive; it is read to its end.
         directory: Where to; it exists.
+        most_bytes: How long it may be without compression, None for no such limit.
 
     Raises:
-        errors.InvalidArgument: It is no archive, is cut short, has a file twice, or a name that leads out of the root.
+        errors.InvalidArgument: It is no archive, is cut short or too long, has a file twice, or a name that leads out
+            of the root.
         errors.Unavailable: The disk is full.
     """
-    hashed = _Hashed(decompressed(stream))
+    hashed = _Hashed(decompressed(stream), most_bytes)
     root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with Recorder(directory.parent / SKELETON) as recorder, Unpacker(root_fd, Rules(duplicates=False)) as unpacker:

@@ -7,7 +7,7 @@ the manifests of before 2016, whose images have no ids.
 Source: OCI image-spec, manifest.md, image-index.md; Docker Image Manifest V2, Schema 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,7 +19,7 @@ from nbcontainers.images.registry import Descriptor, Manifest, media
 
 MOST_LAYERS = 1024
 _DIGEST_LENGTH = 64
-_CONFIGS = frozenset((media.OCI_CONFIG, media.DOCKER_CONFIG, ""))
+IMAGE_CONFIGS = frozenset((media.OCI_CONFIG, media.DOCKER_CONFIG, ""))
 _KNOWN = media.INDEXES | media.MANIFESTS
 _SCHEMA_1 = frozenset((media.DOCKER_MANIFEST_V1, media.DOCKER_MANIFEST_V1_SIGNED))
 _FOREIGN = frozenset(
@@ -80,8 +80,12 @@ class Choice:
     platform: Platform | None
 
 
-def read(manifest: Manifest) -> Contents | list[Choice]:
+def read(manifest: Manifest, kinds: Container[str] = IMAGE_CONFIGS) -> Contents | list[Choice]:
     """Return what a manifest says, or the choices that an index offers.
+
+    Args:
+        manifest: As it was sent.
+        kinds: What its configuration may be; by default that of an image.
 
     Raises:
         errors.RegistryError: It is damaged.
@@ -107,7 +111,7 @@ def read(manifest: Manifest) -> Contents | list[Choice]:
             Choice(manifest=_descriptor(one, one.media_type or media.OCI_MANIFEST), platform=_platform(one.platform))
             for one in document.manifests or ()
         ]
-    return _contents(kind, manifest.digest, document)
+    return _contents(kind, manifest.digest, document, kinds)
 
 
 def _old_schema() -> errors.Unsupported:
@@ -116,10 +120,10 @@ def _old_schema() -> errors.Unsupported:
     )
 
 
-def _contents(kind: str, digest: str, document: _Document) -> Contents:
+def _contents(kind: str, digest: str, document: _Document, kinds: Container[str]) -> Contents:
     if kind not in media.MANIFESTS or document.config is None:
         raise errors.Unsupported(f"'{kind}' is neither an index nor the manifest of an image")
-    if document.config.media_type not in _CONFIGS:
+    if document.config.media_type not in kinds:
         raise errors.Unsupported(
             f'invalid mediatype: encountered remote "{document.config.media_type}" when fetching: it is no image'
         )
@@ -128,7 +132,7 @@ def _contents(kind: str, digest: str, document: _Document) -> Contents:
         raise errors.RegistryError(f"the manifest '{digest}' has '{len(layers)}' layers")
     return Contents(
         media_type=kind,
-        config=_descriptor(document.config, media.OCI_CONFIG),
+        config=_descriptor(document.config, document.config.media_type or media.OCI_CONFIG),
         layers=[_descriptor(layer, _layer_type(layer)) for layer in layers],
     )
 

@@ -57,7 +57,7 @@ class Parcel:
 
     def pack(self, directory: Path) -> None:
         """Compress a layer's archive, in the calling thread; a failure is told to who sends it."""
-        sink = _Compressing(self)
+        sink = Gzipped(self.write)
         try:
             layers.write(directory, sink)
             sink.close()
@@ -112,19 +112,23 @@ class Parcel:
         self._file.close()
 
 
-class _Compressing:
-    """Compresses what is written to it, in batches."""
+class Gzipped:
+    """Compresses what is written to it, in batches.
 
-    def __init__(self, parcel: Parcel) -> None:
-        self._parcel = parcel
+    Args:
+        put: Takes what is compressed, and how many bytes that is of.
+    """
+
+    def __init__(self, put: Callable[[bytes, int], object]) -> None:
+        self._put_batch = put
         self._compress = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
         self._batch: list[bytes] = []
         self._batched = 0
-        self._read = 0
+        self.read_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Take bytes."""
-        self._read += len(data)
+        self.read_bytes += len(data)
         self._put(self._compress.compress(data))
 
     def copy(self, fd: int, size: int) -> None:
@@ -144,7 +148,7 @@ class _Compressing:
                 self._flush()
 
     def _flush(self) -> None:
-        self._parcel.write(b"".join(self._batch), self._read)
+        self._put_batch(b"".join(self._batch), self.read_bytes)
         self._batch, self._batched = [], 0
 
 

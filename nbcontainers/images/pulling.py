@@ -10,7 +10,7 @@ Source: OCI distribution-spec § Pull; OCI image-spec, config.md; moby, distribu
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -18,15 +18,15 @@ import msgspec
 from nbcontainers import errors
 from nbcontainers.images import config as image_config
 from nbcontainers.images import manifests, staging
-from nbcontainers.images.config import ImageConfig, chain_ids
+from nbcontainers.images.config import ImageConfig
 from nbcontainers.images.fetching import Fetch, Fetches, LayerState, arrived, short, to_its_end
 from nbcontainers.images.manifests import Contents
 from nbcontainers.images.origins import Blob, blob_of
 from nbcontainers.images.platforms import Platform
 from nbcontainers.images.references import HOST, Location
-from nbcontainers.images.registry import Manifest, Repository
+from nbcontainers.images.registry import Descriptor, Manifest, Repository
 from nbcontainers.images.staging import Stack, Staged
-from nbcontainers.images.store import Image, Images
+from nbcontainers.images.store import Image, Images, chain_ids
 
 _MOST_NESTED = 4
 
@@ -124,6 +124,19 @@ class Pulls:
         image = self._images.get(image_id)
         await to_its_end(lambda: self._remember(source, own, contents, image, unseen))
         return Pulled(image=image, digest=manifest.digest, is_new=True)
+
+    @contextlib.asynccontextmanager
+    async def layer(self, source: Repository, blob: Descriptor, tell: Tell) -> AsyncIterator[Staged]:
+        """Have one layer fetched; until the context ends nobody else gives layers their places.
+
+        Raises:
+            errors.NotFound: The registry does not have it.
+            errors.RegistryError: What came is not what it should be.
+        """
+        async with self._fetches.layer(blob, source, tell) as fetch:
+            staged = await arrived(fetch, [fetch])
+            async with self._placing:
+                yield staged
 
     async def _contents(self, source: Repository, manifest: Manifest, platform: Platform) -> tuple[Manifest, Contents]:
         """Return the manifest that an index has for a platform, and what it says."""

@@ -11,7 +11,7 @@ told.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ _DOCKER_TYPES = {
     media.OCI_LAYER: media.DOCKER_LAYER,
     media.OCI_LAYER_GZIP: media.DOCKER_LAYER_GZIP,
 }
-_OCI_TYPES = {docker: oci for oci, docker in _DOCKER_TYPES.items()}
+OCI_TYPES = {docker: oci for oci, docker in _DOCKER_TYPES.items()}
 Tell = Callable[[LayerState], object]
 
 
@@ -95,16 +95,27 @@ class Pushes:
                 held.callback(self._images.unprotect, image.snapshot)
             diff_ids = image.config.rootfs.diff_ids
             names = dict(zip(diff_ids, self._images.layers(image), strict=True))
-            for diff_id in names:
-                tell(LayerState(name=short(diff_id), status="Preparing"))
-            preferred = self._preferred(image)
-            sendings = {
-                diff_id: _Sending(self, target, diff_id, name, preferred.get(diff_id), tell)
-                for diff_id, name in names.items()
-            }
-            blobs = await _together([sending.run() for sending in sendings.values()])
-            by_diff_id = dict(zip(sendings, blobs, strict=True))
+            by_diff_id = await self.send_all(target, names, self._preferred(image), tell)
             return await self._finish(target, image, tag, [by_diff_id[diff_id] for diff_id in diff_ids])
+
+    async def send_all(
+        self, target: Repository, names: Mapping[str, str], preferred: Mapping[str, Descriptor], tell: Tell
+    ) -> dict[str, Descriptor]:
+        """See that a repository has some layers, and return as which blobs.
+
+        Args:
+            target: Where to.
+            names: The layers, by their ``diff_id``; they are protected.
+            preferred: As which blobs they had best be there.
+            tell: Told how far each layer is.
+        """
+        for diff_id in names:
+            tell(LayerState(name=short(diff_id), status="Preparing"))
+        sendings = [
+            _Sending(self, target, diff_id, name, preferred.get(diff_id), tell) for diff_id, name in names.items()
+        ]
+        blobs = await _together([sending.run() for sending in sendings])
+        return dict(zip(names, blobs, strict=True))
 
     def _preferred(self, image: Image) -> dict[str, Descriptor]:
         """Return the blobs that an image's layers were in the manifest that it came with."""
@@ -135,7 +146,7 @@ class Pushes:
         docker = not was_oci and all(_docker_type(blob.media_type) for blob in blobs)
         media_type = media.DOCKER_MANIFEST if docker else media.OCI_MANIFEST
         types = [
-            _docker_type(blob.media_type) if docker else _OCI_TYPES.get(blob.media_type, blob.media_type)
+            _docker_type(blob.media_type) if docker else OCI_TYPES.get(blob.media_type, blob.media_type)
             for blob in blobs
         ]
         config_type = media.DOCKER_CONFIG if docker else media.OCI_CONFIG
@@ -269,7 +280,7 @@ def _contents(media_type: str, data: bytes) -> Sequence[Descriptor] | None:
 
 def _docker_type(media_type: str) -> str:
     """Return Docker's name for a kind of layer, empty where it has none."""
-    return media_type if media_type in _OCI_TYPES else _DOCKER_TYPES.get(media_type, "")
+    return media_type if media_type in OCI_TYPES else _DOCKER_TYPES.get(media_type, "")
 
 
 def _descriptor(blob: Blob) -> Descriptor:

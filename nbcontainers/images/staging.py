@@ -48,13 +48,14 @@ class _Facts(msgspec.Struct):
     implied: list[str]
 
 
-def unpack(images: Images, stream: Readable, verify: Callable[[], object]) -> Staged:
+def unpack(images: Images, stream: Readable, verify: Callable[[], object], most_bytes: int | None = None) -> Staged:
     """Unpack a layer's archive.
 
     Args:
         images: The store.
         stream: The archive; it is read to its end.
         verify: Called at the end: raises when the archive is not what it should be.
+        most_bytes: How long it may be without compression, None for no such limit.
 
     Raises:
         errors.InvalidArgument: It is no archive of a layer.
@@ -63,7 +64,7 @@ def unpack(images: Images, stream: Readable, verify: Callable[[], object]) -> St
     key, snapshots = f"load-{os.urandom(16).hex()}", images.snapshots
     snapshots.prepare(key, None)
     try:
-        unpacked = layers.unpack(stream, snapshots.upper(key))
+        unpacked = layers.unpack(stream, snapshots.upper(key), most_bytes)
         verify()
     except BaseException:
         snapshots.remove(key)
@@ -216,3 +217,19 @@ class Stack:
             self._snapshots.remove(key)
             raise
         return key
+
+
+def place(images: Images, layer: Staged, below: str | None) -> str:
+    """Put one layer on top of another, or of nothing, and return its name: it is protected until somebody ends that.
+
+    Raises:
+        errors.NotFound: The other one is not there, or this one is no longer.
+    """
+    with Stack(images) as stack:
+        if below is not None:
+            if not stack.protect(below):
+                raise errors.NotFound(f"snapshot '{below}' not found")
+            stack.take(below, 0)
+        stack.put(layer)
+        images.protect(layer.committed)
+        return layer.committed

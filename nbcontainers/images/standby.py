@@ -23,8 +23,7 @@ from nbcontainers.linux import files
 from nbcontainers.runtime import rootfs
 from nbcontainers.runtime.spec import Rootfs
 
-MOST_READY = 2
-_MOST_TAKEN = 8
+_MOST, _MOST_TAKEN = 2, 8
 _DIRECTORIES = ("/proc", "/dev", "/sys")
 _FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 
@@ -133,7 +132,7 @@ class Standby:
             wanted = self._wanted
             self._set_aside()
         self._remove_old()
-        while wanted is not None and len(self._ready) < MOST_READY:
+        while wanted is not None and len(self._ready) < _MOST:
             made = self._mount(wanted)
             with self._lock:
                 if self._wanted == wanted:

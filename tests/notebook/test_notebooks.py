@@ -66,8 +66,8 @@ def test_every_option_of_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "print(open('kept.dockerfile').read())",
         "%%dockerfile --pull --platform linux/{__import__('platform').machine()} --progress plain\n"
         "FROM host\nRUN echo plainly",
-        "%%dockerfile --no-cache\nFROM busybox AS one\nRUN echo one",
-        "%%dockerfile\nFROM busybox AS one\nRUN echo one",
+        "%%dockerfile --no-cache --cache-to type=local,dest=kept\nFROM busybox AS one\nRUN echo one",
+        "%%dockerfile --cache-from type=local,src=kept\nFROM busybox AS one\nRUN echo one",
         "%%dockerfile --secret id=k,src=key --secret id=t,env=TOKEN -t a:3\nFROM busybox\n"
         "RUN --mount=type=secret,id=k --mount=type=secret,id=t,env=T wc -c < /run/secrets/k > /n; echo ${#T} >> /n",
         "%container run --rm a:3 cat /n",
@@ -84,6 +84,7 @@ def test_every_option_of_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert shown[5].startswith("FROM busybox AS one\nRUN echo one\nFROM one\n")
     assert "\nplainly\n" in shown[6]
     assert ("0 from the cache" in shown[7], "1 from the cache" in shown[8]) == (True, True)
+    assert (tmp_path / "kept" / "index.json").exists()
     assert shown[10].split() == ["4", "20"]
     assert shown[12] == "in the folder"
     assert "✗ RUN echo why; exit 3\n  why" in shown[13]
