@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import docker
@@ -21,6 +22,7 @@ from benchmarks.published import throughput
 from benchmarks.pulling import filled_registry
 from tests.busybox import root_file_system
 from tests.engine_process import running_engine
+from tests.images.registry.servers import running_registry
 
 Case = Callable[[Any], float]
 PAUSE_SECONDS = 0.1
@@ -191,10 +193,33 @@ def pull(client: Any, name: str) -> float:
     return statistics.median(taken)
 
 
-def _pulls(registry: str) -> list[tuple[str, str, Case, bool]]:
+def push(client: Any, name: str) -> float:
+    """Push an image, which has come from another one, to a registry on this machine that has nothing, ms."""
+    client.images.pull(name, tag="1")
+    taken = []
+    for _ in range(3):
+        with running_registry() as server:
+            target = f"{server.address}/pushed"
+            client.images.get(f"{name}:1").tag(target, "1")
+            time.sleep(PAUSE_SECONDS)
+            taken.append(_milliseconds(partial(_push, client, target)))
+            client.images.remove(f"{target}:1")
+    client.images.remove(f"{name}:1")
+    return statistics.median(taken)
+
+
+def _push(client: Any, name: str) -> None:
+    last = list(client.api.push(name, "1", stream=True, decode=True))[-1]
+    if "aux" not in last:
+        raise ValueError(f"the push has failed: {last}")
+
+
+def _transfers(registry: str) -> list[tuple[str, str, Case, bool]]:
     return [
         ("pull a Debian root", "ms", lambda client: pull(client, f"{registry}/debian"), False),
         ("pull ten layers", "ms", lambda client: pull(client, f"{registry}/layers"), False),
+        ("push a Debian root", "ms", lambda client: push(client, f"{registry}/debian"), False),
+        ("push ten layers", "ms", lambda client: push(client, f"{registry}/layers"), False),
     ]
 
 
@@ -221,7 +246,7 @@ def compare(engines: dict[str, str], registry: str) -> None:
     for client in clients.values():
         client.api.import_image_from_data(root_file_system(), repository="busybox", tag="latest")
     print(f"{'case':24}" + "".join(f"{name:>14}" for name in engines) + "   ratio")
-    for title, unit, case, more_is_better in [*CASES, *_pulls(registry)]:
+    for title, unit, case, more_is_better in [*CASES, *_transfers(registry)]:
         values = [case(client) for client in clients.values()]
         ratio = values[0] / values[-1] if more_is_better else values[-1] / values[0]
         print(f"{title:24}" + "".join(f"{value:>14.2f}" for value in values) + f"   {ratio:.1f}×  {unit}", flush=True)

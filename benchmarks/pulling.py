@@ -1,4 +1,4 @@
-"""Images for the rows of pulling, in a registry that runs meanwhile: a Debian root, and one of ten layers."""
+"""Images for the rows of pulling and pushing, in a registry that runs: a Debian root, and one of ten layers."""
 
 import contextlib
 import hashlib

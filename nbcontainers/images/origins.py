@@ -88,10 +88,13 @@ class Origins:
     def record(self, blobs: Iterable[tuple[str, Blob]]) -> None:
         """Remember that registries have layers: pairs of a layer's ``diff_id`` and a blob."""
         with self._lock:
-            layers = self._known.layers
+            layers, changed = self._known.layers, False
             for diff_id, blob in blobs:
-                others = [one for one in layers.pop(diff_id, ()) if one != blob]
-                layers[diff_id] = [blob, *others][:_MOST_BLOBS]
+                before = layers.pop(diff_id, [])
+                layers[diff_id] = [blob, *(one for one in before if one != blob)][:_MOST_BLOBS]
+                changed = changed or layers[diff_id] != before
+            if not changed:
+                return
             for oldest in list(layers)[:-_MOST_LAYERS]:
                 del layers[oldest]
             self._write()

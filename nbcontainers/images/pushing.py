@@ -132,7 +132,8 @@ class Pushes:
             await target.upload(Document(document))
         media_type, data = self._manifest(image, len(document), blobs)
         digest = await target.put_manifest(tag, media_type, data)
-        await asyncio.to_thread(self._remember, target, image, blobs, Manifest(media_type, digest, data))
+        await self.remember(target, dict(zip(image.config.rootfs.diff_ids, blobs, strict=True)))
+        await asyncio.to_thread(self._images.origins.keep_manifest, image.id, digest, media_type, data)
         return Pushed(tag=tag, digest=digest, size=len(data))
 
     def _manifest(self, image: Image, config_size: int, blobs: Sequence[Descriptor]) -> tuple[str, bytes]:
@@ -161,12 +162,10 @@ class Pushes:
         }
         return media_type, msgspec.json.format(msgspec.json.encode(manifest), indent=3)
 
-    def _remember(self, target: Repository, image: Image, blobs: Sequence[Descriptor], manifest: Manifest) -> None:
-        origins = self._images.origins
-        origins.record(
-            (diff_id, blob_of(target, blob)) for diff_id, blob in zip(image.config.rootfs.diff_ids, blobs, strict=True)
-        )
-        origins.keep_manifest(image.id, manifest.digest, manifest.media_type, manifest.data)
+    async def remember(self, target: Repository, blobs: Mapping[str, Descriptor]) -> None:
+        """Remember as which blobs a repository has layers, by their ``diff_id``."""
+        found = [(diff_id, blob_of(target, blob)) for diff_id, blob in blobs.items()]
+        await asyncio.to_thread(self._images.origins.record, found)
 
     async def send(self, target: Repository, name: str, tell: Callable[[int], object]) -> tuple[Descriptor, bool]:
         """Compress a layer and send it, unless it turns out that the registry has it; say whether it was sent."""
@@ -232,7 +231,9 @@ class _Sending:
             self._tell("Pushing", 0, total)
             blob, sent = await self._pushes.send(self._target, self._name, lambda done: self._report(done, total))
             self._tell("Pushed" if sent else "Layer already exists")
-            return blob
+        # Remembered at once: whatever becomes of this push, the next one need not send it again.
+        await self._pushes.remember(self._target, {self._diff_id: blob})
+        return blob
 
     def _report(self, done: int, total: int) -> None:
         """Tell how far it is, not too often; an archive has more than its files, but nobody wants to see that."""

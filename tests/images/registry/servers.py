@@ -206,12 +206,30 @@ def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
+class Hold:
+    """A request that goes no further than the proxy: ``reached`` when it is there, until it is ``over``."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.over = threading.Event()
+
+    def wait(self) -> None:
+        """Wait, and end the connections.
+
+        Raises:
+            ConnectionAbortedError: In any case.
+        """
+        self.reached.set()
+        self.over.wait()
+        raise ConnectionAbortedError
+
+
 @dataclass
 class Fault:
     """What goes wrong with the next requests that fit.
 
     Args:
-        method: Which requests.
+        method: Which requests: a pattern.
         path: A pattern that the path has somewhere.
         times: How many.
         status: Answered in place of the registry.
@@ -220,6 +238,7 @@ class Fault:
         cut_request_after: The request's body is passed on so far; then both connections end.
         corrupt: A byte of the answer's body is another one.
         pause_seconds: Waited before every piece of the answer.
+        hold: The request is held where it is, at ``cut_request_after`` or before it is passed on at all.
     """
 
     method: str
@@ -231,6 +250,7 @@ class Fault:
     cut_request_after: int | None = None
     corrupt: bool = False
     pause_seconds: float = 0.0
+    hold: Hold | None = None
 
 
 class FaultyProxy(Server):
@@ -276,6 +296,8 @@ class FaultyProxy(Server):
                 client.send_header(name, value)
             client.end_headers()
             return
+        if fault.hold is not None and fault.cut_request_after is None:
+            fault.hold.wait()
         connection = http.client.HTTPConnection(self.target)
         try:
             self._pass_on(client, connection, fault)
@@ -284,7 +306,7 @@ class FaultyProxy(Server):
 
     def _take(self, client: BaseHTTPRequestHandler) -> Fault | None:
         for fault in self.faults:
-            if fault.times and fault.method == client.command and re.search(fault.path, client.path):
+            if fault.times and re.fullmatch(fault.method, client.command) and re.search(fault.path, client.path):
                 fault.times -= 1
                 return fault
         return None
@@ -302,6 +324,8 @@ class FaultyProxy(Server):
             if left is not None:
                 left -= len(part)
                 if not left:
+                    if fault.hold is not None:
+                        fault.hold.wait()
                     client.close_connection = True
                     return
         if chunked:
