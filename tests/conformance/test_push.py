@@ -12,8 +12,9 @@ from typing import Any
 import docker.errors
 import pytest
 
-from nbcontainers.images.registry import media
+from nbcontainers.images.registry import Registries, Settings, media
 from tests.engine_process import EngineProcess
+from tests.images.registry.contents import Made, archive, publish, publish_index
 from tests.images.registry.servers import (
     PASSWORD,
     USER,
@@ -101,6 +102,32 @@ def test_layers_are_mounted_from_another_repository(engine: EngineProcess, app: 
         told = statuses(pushed(engine, name, tag="1"))
     assert sum(status.startswith("Mounted from ") for status in told) == 3
     assert "Pushed" not in told
+
+
+async def test_an_oci_image_stays_one(engine: EngineProcess, registry: RegistryServer) -> None:
+    made = Made([archive(first=b"1"), archive(second=os.urandom(100_000))], kind=media.OCI_LAYER_ZSTD)
+    with FaultyProxy(registry.address) as proxy, running_registry() as other:
+        registries = Registries(Settings())
+        source = registries.repository(proxy.address, "oci/source", push=True)
+        own = await publish(source, made, "1")
+        await publish_index(source, [(own, {"os": "linux", "architecture": "amd64"})], "1")
+        image = engine.client.images.pull(f"{proxy.address}/oci/source", "1")
+        # Beside its source: its blobs are mounted, its manifest is the same, without the index.
+        proxy.requests.clear()
+        image.tag(f"{proxy.address}/oci/copy", "1")
+        assert digest_of(pushed(engine, f"{proxy.address}/oci/copy", tag="1")) == own.digest
+        assert proxy.count("POST", r"uploads/\?mount=") == 2
+        assert proxy.count("P(UT|ATCH)", "/uploads/") == 1  # the configuration
+        # In another registry: its layers are compressed anew, and it is of the same kind.
+        image.tag(f"{other.address}/oci/copy", "1")
+        assert digest_of(pushed(engine, f"{other.address}/oci/copy", tag="1"))
+        manifest = await registries.repository(other.address, "oci/copy").manifest("1")
+        assert manifest.media_type == media.OCI_MANIFEST
+        document = json.loads(manifest.data)
+        assert document["config"]["mediaType"] == media.OCI_CONFIG
+        assert {layer["mediaType"] for layer in document["layers"]} == {media.OCI_LAYER_GZIP}
+        await registries.close()
+    engine.client.images.remove(str(image.id), force=True)
 
 
 def test_all_tags_go(cli: EngineProcess, app: str, registry: RegistryServer) -> None:
