@@ -223,15 +223,14 @@ def test_a_reservation_can_be_set_and_taken_back(bench: Bench) -> None:
 def test_a_quota_holds_and_can_be_changed(bench: Bench) -> None:
     group = bench.group("quota", {"cpu": {"quota": 20_000, "period": 100_000}})
     bench.start(group, SPIN)
-    until(lambda: group.usage().cpu_periods >= 8)
+    until(lambda: group.usage().cpu_throttled_periods >= 6)
     usage = group.usage()
-    assert usage.cpu_throttled_periods >= 6
     assert usage.cpu_throttled_ns > 0
     assert usage.cpu_total_ns < (usage.cpu_periods + 2) * 20_000_000 * 1.3
     group.apply({"cpu": {"quota": -1}})
-    before, begin = group.usage(), time.monotonic_ns()
+    before = group.usage()
     until(lambda: group.usage().cpu_total_ns > before.cpu_total_ns + 300_000_000)
-    assert time.monotonic_ns() - begin < 1_400_000_000  # with the quota it would have been 1.5 s
+    assert group.usage().cpu_throttled_periods <= before.cpu_throttled_periods + 2  # with the quota about fifteen
 
 
 def test_period_and_quota_are_set_apart(bench: Bench) -> None:
@@ -321,11 +320,12 @@ def test_reading_a_disk_is_held_to_its_rate_and_counted(bench: Bench, tmp_path: 
     group.apply({"blockIO": {"throttleReadBpsDevice": [{"major": disk.major, "minor": disk.minor, "rate": 1 << 20}]}})
     begin = time.monotonic()
     assert bench.run(group, read) == 0
-    assert time.monotonic() - begin > 0.5
+    held = time.monotonic() - begin
+    assert held > 0.5
     group.apply({"blockIO": {"throttleReadBpsDevice": [{"major": disk.major, "minor": disk.minor, "rate": 0}]}})
     begin = time.monotonic()
     assert bench.run(group, read) == 0
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < held
     assert group.usage().io_read_bytes == 3 * (12 << 16)
 
 

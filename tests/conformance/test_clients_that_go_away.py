@@ -64,7 +64,7 @@ def test_a_slow_reader_stops_nobody(engine: EngineProcess, client: docker.Docker
     with _connect(engine, f"GET /containers/{talker.id}/logs?follow=1&stdout=1"):
         begun = time.monotonic()
         assert client.containers.run("busybox", ["echo", "quick"], remove=True) == b"quick\n"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
 
 
 def test_who_still_sends_gets_all_output(engine: EngineProcess, client: docker.DockerClient) -> None:

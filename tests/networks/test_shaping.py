@@ -11,7 +11,7 @@ from tests.networks.wire import converse, udp
 
 pytestmark = [pytest.mark.root, pytest.mark.cgroup_v2]
 
-DELAY_SECONDS = 0.1
+DELAY_SECONDS = 0.5
 
 
 async def test_delay_and_loss_hold_both_ways(home_fd: int) -> None:
