@@ -8,7 +8,13 @@ from nbcontainers.cli import Face
 from tests.busybox import root_file_system
 from tests.engine_process import EngineProcess, running_engine
 
-pytest_plugins = ["tests.leaks_plugin", "tests.require", "tests.uml.plugin", "tests.jupyter_plugin"]
+pytest_plugins = [
+    "tests.leaks_plugin",
+    "tests.require",
+    "tests.uml.plugin",
+    "tests.jupyter_plugin",
+    "tests.registry_plugin",
+]
 
 
 @pytest.fixture(scope="session")

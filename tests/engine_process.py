@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import docker
 
+from nbcontainers.images.standby import MOST_READY
 from tests.leaks import identity
 
 READY_SECONDS = 30
@@ -24,9 +25,13 @@ class EngineProcess:
 
     Args:
         directory: A directory of its own, short, for sockets' paths are.
+        options: More words of its command line.
+        log: Where what it says goes, in place of the tests' own output.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: Sequence[str] = (), log: Path | None = None) -> None:
+        self.options = options
+        self.log = log
         self.root = directory / "root"
         self.run = directory / "run"
         self.socket = self.run / "engine.sock"
@@ -38,7 +43,9 @@ class EngineProcess:
         """Start the engine and return the line it says: ``ready``, or why it does not."""
         read_fd, write_fd = os.pipe()
         command = [sys.executable, "-m", "nbcontainers.api", "serve", "--root", str(self.root), "--run", str(self.run)]
-        self.process = subprocess.Popen([*command, "--ready-fd", str(write_fd)], pass_fds=(write_fd,))
+        command += ["--ready-fd", str(write_fd), *self.options]
+        with open(self.log, "ab") if self.log is not None else contextlib.nullcontext() as log:
+            self.process = subprocess.Popen(command, pass_fds=(write_fd,), stderr=log)
         os.close(write_fd)
         with os.fdopen(read_fd) as ready:
             line = ready.readline().strip()
@@ -85,14 +92,18 @@ class EngineProcess:
             following.terminate()
         return lines
 
-    def held(self) -> dict[str, int]:
-        """Return how many descriptors of each kind the engine has, but those of clients and of what lies ready."""
+    def held(self) -> Counter[str]:
+        """Return how many descriptors of each kind the engine has, but those of clients and of what lies ready.
+
+        A thread may have something open just now: compare with ``<=``.
+        """
         assert self.process is not None
         kinds: Counter[str] = Counter()
         for fd in os.listdir(f"/proc/{self.process.pid}/fd"):
             with contextlib.suppress(OSError):
                 kind = os.readlink(f"/proc/{self.process.pid}/fd/{fd}").split(":")[0]
                 kinds[kind] += kind not in ("socket", "net")
+        kinds["/"] -= MOST_READY  # detached mounts
         return +kinds
 
     def remove_everything(self) -> None:
@@ -121,10 +132,10 @@ def _output(*command: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_engine() -> Iterator[EngineProcess]:
+def running_engine(options: Sequence[str] = (), log: Path | None = None) -> Iterator[EngineProcess]:
     """Run an engine, and assert at the end that nothing of it is left."""
     directory = Path(tempfile.mkdtemp(prefix="nbe-", dir="/tmp"))
-    engine = EngineProcess(directory)
+    engine = EngineProcess(directory, options, log)
     try:
         assert engine.start() == "ready"
         yield engine

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-SECONDS = 20
+SECONDS = 60
 
 
 def until(condition: Callable[[], bool], *, pause_seconds: float = 0.002, seconds: float = SECONDS) -> None:

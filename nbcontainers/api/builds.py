@@ -67,11 +67,9 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.St
     except ConnectionError:
         raise  # the client went away
     except Exception as raw:
-        error = failures.explained(raw, call.engine.root)
-        code = getattr(error, "exit_code", None) or failures.status_of(error)
-        text = failures.message_of(error)
+        line = failures.in_stream(raw, call.engine.root, coded=True)
         await teller.flush()
-        await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})
+        await responses.write_json_line(response, line)
     finally:
         await teller.close()
     await response.write_eof()  # the client need not wait for the context to be taken away

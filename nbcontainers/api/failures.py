@@ -47,6 +47,20 @@ def explained(error: Exception, root: object) -> Exception:
     return error
 
 
+def in_stream(raw: Exception, root: object, *, coded: bool = False) -> dict[str, object]:
+    """Return the last line of a stream, which tells what its request has failed with.
+
+    Args:
+        raw: What it has failed with.
+        root: The directory of the engine's state.
+        coded: Whether a number goes with it: a command's exit code, or the HTTP status that it would have had.
+    """
+    error = explained(raw, root)
+    text = message_of(error)
+    code = {"code": getattr(error, "exit_code", None) or status_of(error)} if coded else {}
+    return {"errorDetail": {**code, "message": text}, "error": text}
+
+
 def status_of(error: BaseException) -> int:
     """Return the HTTP status of an error.
 

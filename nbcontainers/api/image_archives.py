@@ -66,10 +66,8 @@ async def put(call: Call) -> web.StreamResponse:
         loaded = await asyncio.shield(uploading)
     except ConnectionError:
         raise  # the client went away
-    except Exception as error:
-        text = failures.message_of(error)
-        code = failures.status_of(error)
-        await responses.write_json_line(response, {"errorDetail": {"code": code, "message": text}, "error": text})
+    except Exception as raw:
+        await responses.write_json_line(response, failures.in_stream(raw, call.engine.root, coded=True))
         return response
     for one in loaded:
         call.engine.tell_of_image(one.image, "load")

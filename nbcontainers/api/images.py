@@ -5,6 +5,7 @@ from aiohttp import web
 from nbcontainers.api import image_archives, image_documents, pulls, responses
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
+from nbcontainers.images import history as steps
 
 
 async def list_images(call: Call) -> web.Response:
@@ -19,7 +20,7 @@ async def inspect(call: Call) -> web.Response:
 
 async def history(call: Call) -> web.Response:
     """``GET /images/{name}/history``: the newest layer first."""
-    rows = call.engine.images.history(call.parameters["name"])
+    rows = steps.history(call.engine.images, call.parameters["name"])
     return responses.json(
         [
             {

@@ -152,8 +152,7 @@ async def connect(call: Call) -> web.Response:
 async def disconnect(call: Call) -> web.Response:
     """``POST /networks/{id}/disconnect``; ``Force`` changes nothing: there is no other host to be asked."""
     asked = await call.body(wire.NetworkDisconnectRequest)
-    network = call.engine.networks.get(call.parameters["id"])
-    await call.engine.disconnect(network.id, asked.container)
+    await call.engine.disconnect(call.parameters["id"], asked.container)
     return responses.empty(200)
 
 

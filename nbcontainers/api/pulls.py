@@ -33,9 +33,8 @@ async def pull(call: Call) -> web.StreamResponse:
         await progress.relay(response, first, events, lines)
         try:
             await pulling
-        except Exception as error:
-            text = failures.message_of(error)
-            await responses.write_json_line(response, {"errorDetail": {"message": text}, "error": text})
+        except Exception as raw:
+            await responses.write_json_line(response, failures.in_stream(raw, call.engine.root))
         return response
     finally:
         pulling.cancel()

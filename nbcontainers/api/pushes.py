@@ -32,8 +32,7 @@ async def push(call: Call) -> web.StreamResponse:
         try:
             await pushing
         except Exception as raw:
-            text = failures.message_of(failures.explained(raw, call.engine.root))
-            await responses.write_json_line(response, {"errorDetail": {"message": text}, "error": text})
+            await responses.write_json_line(response, failures.in_stream(raw, call.engine.root))
         return response
     finally:
         pushing.cancel()

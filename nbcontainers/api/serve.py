@@ -63,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="where Docker Hub's images are looked for first",
     )
+    serve.add_argument(
+        "--registry-certificates",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="where registries' certificates are, as DIR/HOST:PORT/ca.crt, in place of /etc/docker/certs.d "
+        "and /etc/nbcontainers/certs.d",
+    )
     return parser
 
 
@@ -97,7 +106,9 @@ async def _serve(options: argparse.Namespace, root: Path, run: Path, host: str) 
     from nbcontainers.images.registry.settings import load
 
     path = socket_path(host)
-    settings = load(options.config_file, options.insecure_registry, options.registry_mirror)
+    settings = load(
+        options.config_file, options.insecure_registry, options.registry_mirror, options.registry_certificates
+    )
     ended = _end_on_signals()
     engine = Engine(root, run, settings)
     await engine.start()

@@ -15,7 +15,7 @@ from nbcontainers.api.calls import Call
 from nbcontainers.api.creation import RUNTIMES
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.doctor import swap_limit
-from nbcontainers.images.registry import Settings
+from nbcontainers.images.registry import Settings, proxies
 from nbcontainers.images.registry.hosts import DOCKER_HUB
 from nbcontainers.linux import cgroups
 
@@ -136,9 +136,9 @@ def _machine() -> dict[str, object]:
         "DefaultRuntime": RUNTIMES[0],
         "Swarm": _NO_SWARM,
         "GenericResources": None,
-        "HttpProxy": os.environ.get("HTTP_PROXY", ""),
-        "HttpsProxy": os.environ.get("HTTPS_PROXY", ""),
-        "NoProxy": os.environ.get("NO_PROXY", ""),
+        "HttpProxy": proxies.shown(proxies.variable(os.environ, "HTTP_PROXY")),
+        "HttpsProxy": proxies.shown(proxies.variable(os.environ, "HTTPS_PROXY")),
+        "NoProxy": proxies.variable(os.environ, "NO_PROXY"),
         "Isolation": "",
         # This engine is one program: it has none of these three.
         "ContainerdCommit": _NO_COMMIT,

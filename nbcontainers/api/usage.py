@@ -60,6 +60,7 @@ async def _volumes(call: Call) -> list[Json]:
             },
         }
         for volume in call.engine.volumes.list()
+        if not volume.driver_opts  # what those have lies elsewhere
     ]
 
 

@@ -42,11 +42,11 @@ from nbcontainers.build.stagebuild import Build, StageBuild
 from nbcontainers.build.steps import Context, Scratch
 from nbcontainers.errors import DockerfileError, InvalidArgument, NotFound
 from nbcontainers.images import Images, staging
+from nbcontainers.images.config import timestamp
 from nbcontainers.images.pulling import Pulls
 from nbcontainers.images.pushing import Pushes
 from nbcontainers.images.references import normalize
 from nbcontainers.images.registry import Registries
-from nbcontainers.images.store import timestamp
 from nbcontainers.linux.mounts import openat2
 
 EPOCH = "SOURCE_DATE_EPOCH"

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from nbcontainers import errors
-from nbcontainers.engine import sharing
+from nbcontainers.engine import sharing, volume_mounts
 from nbcontainers.engine.model import Container
 from nbcontainers.engine.networking import Attachments, Networking
 from nbcontainers.engine.specification import Specification
@@ -55,6 +55,7 @@ class Anticipation:
             or len(self._anticipated) >= _MOST
             or not self._launcher.has_prepared()
             or sharing.wanted(container)
+            or volume_mounts.of(container)
             or not self._networking.is_ready(container)
         ):
             return

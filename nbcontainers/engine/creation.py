@@ -26,7 +26,7 @@ from nbcontainers.engine.specification import (
     signal_number,
 )
 from nbcontainers.images import Image, Snapshots
-from nbcontainers.linux import seccomp_profile
+from nbcontainers.linux import files, seccomp_profile
 from nbcontainers.linux.mounts import openat2
 from nbcontainers.runtime.rootfs import open_rootfs
 from nbcontainers.volumes import Volume, Volumes
@@ -235,6 +235,7 @@ def _clean(path: str) -> str:
 def _resolve_mount(mount: BindMount, volumes: Volumes) -> MountPoint:
     destination = _clean(mount.destination)
     name = source = ""
+    own_file_system = False
     if mount.kind == "bind":
         if not os.path.exists(mount.source) and not mount.make_source:
             raise errors.InvalidArgument(
@@ -244,7 +245,7 @@ def _resolve_mount(mount: BindMount, volumes: Volumes) -> MountPoint:
         _make_source(source)
     elif mount.kind == "volume":
         volume = _volume(volumes, mount)
-        name, source = volume.name, str(volume.mountpoint)
+        name, source, own_file_system = volume.name, str(volume.mountpoint), volume.has_own_file_system
     elif mount.kind == "image":
         raise errors.Unsupported(f"mounts of type image are not supported by this engine: '{mount.source}'")
     return MountPoint(
@@ -260,6 +261,7 @@ def _resolve_mount(mount: BindMount, volumes: Volumes) -> MountPoint:
         copy_up=mount.copy_up and mount.kind == "volume" and not mount.subpath,
         subpath=mount.subpath,
         options=_tmpfs_options(mount),
+        own_file_system=own_file_system,
     )
 
 
@@ -297,7 +299,35 @@ def _fill_new_volumes(container: Container, snapshots: Snapshots, volumes: Volum
 
     Source: Docker documentation, "Volumes" § Populate a volume using a container.
     """
-    mounts = [mount for mount in container.mounts if mount.copy_up and not any(os.scandir(mount.source))]
+    mounts = [
+        mount
+        for mount in container.mounts
+        if mount.copy_up and not mount.own_file_system and not any(os.scandir(mount.source))
+    ]
+    for mount, source_fd in _sources(container, snapshots, mounts):
+        volumes.copy_up(mount.name, source_fd)
+
+
+def fill_own_file_systems(container: Container, snapshots: Snapshots, volumes: Volumes) -> None:
+    """Do the same with volumes that are file systems of their own; for a thread that ends afterwards.
+
+    Raises:
+        errors.Internal: One cannot be mounted.
+        OSError: One is full, for example.
+    """
+    mounts = [mount for mount in container.mounts if mount.copy_up and mount.own_file_system]
+    for mount, source_fd in _sources(container, snapshots, mounts):
+        target_fd = volumes.opened(mount.name)
+        try:
+            with files.opened(target_fd, ".") as directory_fd:
+                if not os.listdir(directory_fd):
+                    files.copy_tree(source_fd, directory_fd)
+        finally:
+            os.close(target_fd)
+
+
+def _sources(container: Container, snapshots: Snapshots, mounts: list[MountPoint]) -> Iterator[tuple[MountPoint, int]]:
+    """Yield the mounts at whose places the image has a directory, with a descriptor of that."""
     if not mounts:
         return
     root_fd = open_rootfs(snapshots.mounts(container.id))
@@ -310,7 +340,7 @@ def _fill_new_volumes(container: Container, snapshots: Snapshots, volumes: Volum
                     continue  # the image has nothing there
                 raise
             try:
-                volumes.copy_up(mount.name, source_fd)
+                yield mount, source_fd
             finally:
                 os.close(source_fd)
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import AsyncGenerator
@@ -10,7 +11,7 @@ from pathlib import Path
 from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions, Remote, Workspace
 from nbcontainers.build.running import Runner
-from nbcontainers.engine import creation, limits, recovery, sharing, update
+from nbcontainers.engine import creation, limits, recovery, sharing, update, volume_mounts
 from nbcontainers.engine.captures import Captures
 from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.control import Control
@@ -30,6 +31,7 @@ from nbcontainers.engine.pushes import ImagePushes
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
+from nbcontainers.engine.threads import run_apart
 from nbcontainers.engine.usage import DiskUsage
 from nbcontainers.engine.volume_files import VolumeFiles
 from nbcontainers.images import Image, Images, Removals, Snapshots
@@ -108,6 +110,7 @@ class Engine:
         # Before the launcher starts: its prepared groups belong to no container either.
         kept = {container.id for container in containers}
         await asyncio.to_thread(recovery.sweep, kept, found, self.specification, self.snapshots)
+        await asyncio.to_thread(self.volumes.unmount_others, recovery.volumes(containers, found))
         await self.networks.start(
             recovery.leases(containers, found), self._state.networks(), recovery.published(containers, found)
         )
@@ -136,7 +139,7 @@ class Engine:
             specification=self.specification,
         )
         self.volume_files = VolumeFiles(self.volumes, self.lifecycle)
-        self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots)
+        self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots, self.volumes)
         self.usage = DiskUsage(self.images)
         self.pruning = Pruning(self)
         self.execs = Execs(self.lifecycle, self.launcher, self.specification)
@@ -253,6 +256,9 @@ class Engine:
             warnings.append("Published ports are discarded when using host network mode")
         with creation.undone_on_error(self.specification, container):
             creation.make(self.specification, self.snapshots, self.volumes, image, container, donors)
+            if any(mount.copy_up for mount in volume_mounts.of(container)):
+                fill = functools.partial(creation.fill_own_file_systems, container, self.snapshots, self.volumes)
+                await run_apart(fill, "volume")
             self._state.save(container)
         self.lifecycle.add(container)
         self._tell_new_volumes(container)
@@ -326,7 +332,7 @@ class Engine:
         container = self.container(name)
         async with self.lifecycle.lock(container):
             self.lifecycle.anticipation.give_up(container)
-            await self.networking.disconnect(container, self.networks.get(network))
+            await self.networking.disconnect(container, network)
 
     async def shape(self, name: str, network: str, shaping: Shaping) -> None:
         """Set how a container's packets go in a network; see ``Networking.shape``."""

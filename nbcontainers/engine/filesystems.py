@@ -27,12 +27,16 @@ from nbcontainers.linux import mounts, namespaces
 from nbcontainers.linux.libc import AT_RECURSIVE
 from nbcontainers.runtime.rootfs import attach, open_bind, open_rootfs
 from nbcontainers.runtime.spec import Rootfs
+from nbcontainers.volumes import Volumes
 
 
 class Filesystems:
     """Opens the file systems of one engine's containers."""
 
-    def __init__(self, lifecycle: Lifecycle, specification: Specification, snapshots: Snapshots) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, specification: Specification, snapshots: Snapshots, volumes: Volumes
+    ) -> None:
+        self._volumes = volumes
         self._lifecycle = lifecycle
         self._specification = specification
         self._snapshots = snapshots
@@ -65,6 +69,7 @@ class Filesystems:
                     rootfs,
                     str(self._specification.directory(container.id)),
                     container.mounts if with_mounts else (),
+                    self._volumes,
                     read_only=container.host_config.readonly_rootfs,
                 )
             root_fd = await run_apart(work, "mounts")
@@ -91,13 +96,16 @@ def _copy_mounts(pidfd: int, *, with_mounts: bool) -> int:
         os.close(pidfd)
 
 
-def _make_mounts(rootfs: Rootfs, place: str, below: tuple[MountPoint, ...], *, read_only: bool) -> int:
+def _make_mounts(
+    rootfs: Rootfs, place: str, below: tuple[MountPoint, ...], volumes: Volumes, *, read_only: bool
+) -> int:
     """Mount the file systems of a container that does not run; for a thread that ends afterwards.
 
     Args:
         rootfs: Its root.
         place: A directory to mount it on, in the thread's own mount namespace.
         below: What is mounted in it.
+        volumes: Mounts those of them that are file systems of their own, here as well.
         read_only: Whether the root is read-only for the container.
     """
     namespaces.unshare(namespaces.CLONE_NEWNS)
@@ -107,6 +115,8 @@ def _make_mounts(rootfs: Rootfs, place: str, below: tuple[MountPoint, ...], *, r
         mounts.move_mount(overlay_fd, place)
         for mount in sorted(below, key=lambda mount: mount.destination.count("/")):
             if mount.kind != "tmpfs":
+                if mount.own_file_system:
+                    volumes.mount(mount.name)
                 described = mount_of(mount)
                 attach(overlay_fd, described, open_bind(described))
         if read_only:

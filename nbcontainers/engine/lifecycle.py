@@ -28,6 +28,7 @@ from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.restarts import Restarts, due
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
+from nbcontainers.engine.volume_mounts import VolumeMounts
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
 from nbcontainers.runtime.cleanup import Cleanup
@@ -57,6 +58,7 @@ class Lifecycle:
 
     Attributes:
         anticipation: Prepares starts that nobody has asked for yet.
+        volume_mounts: Mounts the volumes that are file systems of their own.
         when_started: What to call when a container runs: it was started, or found by a new engine.
         when_ended: What to call when a container's process has ended, before that is told.
         when_removed: What to call when a container is removed, before it is.
@@ -100,6 +102,7 @@ class Lifecycle:
             specification=specification,
             remove_group=self._remove_cgroup,
         )
+        self.volume_mounts = VolumeMounts(volumes)
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -193,6 +196,7 @@ class Lifecycle:
 
     async def _prepare(self, container: Container) -> Prepared:
         """Give the container its network, and a shim that does all but execute its program."""
+        await self.volume_mounts.take(container)
         namespace_fd = await self._networking.attach(container)
         with contextlib.ExitStack() as undo:
             if namespace_fd is not None:
@@ -232,6 +236,7 @@ class Lifecycle:
     async def _start_failed(self, container: Container, error: BaseException) -> None:
         """Give back what the start had taken; the container is as before but for the error it now shows."""
         self._networking.leave(container)
+        self.volume_mounts.leave(container)
         self._remove_cgroup(container)
         code = error.exit_code if isinstance(error, StartError) else 128
         container.state = replace(container.state, exit_code=code, error=str(error))
@@ -274,6 +279,7 @@ class Lifecycle:
         cgroup = self._driver.open(self._specification.cgroup_path(container))
         self._live[container.id] = Live(connection, cgroup)
         self._metrics.watch(container.id, cgroup, connection.pid)
+        self.volume_mounts.know(container)
         for tell in self.when_started:
             tell(container)
         self._spawn(self._watch_exit(container, connection))
@@ -303,6 +309,7 @@ class Lifecycle:
         for tell in self.when_ended:
             tell(container)
         left = self._networking.leave(container)
+        self.volume_mounts.leave(container)
         self.save_quietly(container)
         if container.state.oom_killed:
             self.tell(container, "oom")
@@ -534,6 +541,7 @@ class Lifecycle:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.volume_mounts.close()
         for live in self._live.values():
             live.connection.close()
             live.cgroup.close()

@@ -313,7 +313,8 @@ class MountPoint:
     """A mount of a container as it was resolved at create.
 
     ``name`` is the volume's or the image's, or empty; ``source`` an absolute path of the host, for an image empty;
-    ``mode`` is what the user gave for Docker to show it again. For the rest see ``BindMount``.
+    ``mode`` is what the user gave for Docker to show it again. A volume with a file system of its own has that mounted
+    only as long as a running container has the volume. For the rest see ``BindMount``.
     """
 
     kind: MountKind
@@ -328,6 +329,7 @@ class MountPoint:
     copy_up: bool = False
     subpath: str = ""
     options: str = ""
+    own_file_system: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ class Naming:
     def know(self, container: Container) -> None:
         """Take in what a container is called now; while it does not run its names lead nowhere, at once."""
         for name, attachment in container.networks.items():
-            if name not in PREDEFINED:
+            if name not in PREDEFINED and attachment.network_id:
                 endpoint = attachment.endpoint
                 addresses = (endpoint.address, endpoint.ipv6_address)
                 self._networks.names.enter(

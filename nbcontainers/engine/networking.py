@@ -3,7 +3,8 @@
 ``nbcontainers.networks`` knows cables and addresses; here is what Docker makes of them: the rules of which network a
 container may be in, its ``Attachment`` in each, and the events of type network. A network's name never changes, so
 attachments are kept by name, with the id of the network that was meant: one that was removed and made again under the
-same name is another one, as in Docker.
+same name is another one, as in Docker. Until a container is started for the first time only the name counts, and the
+network need not be there.
 """
 
 import contextlib
@@ -106,10 +107,10 @@ class Networking:
 
         Args:
             host_config: Its network mode counts.
-            endpoints: What the user wants, by name or id of networks; when there are any, they alone count.
+            endpoints: What the user wants, by name or id of networks; when there are any, they alone count. A network
+                that is not there is looked for again at the start.
 
         Raises:
-            errors.NoSuchNetwork: There is none of that name.
             errors.InvalidArgument: The networks do not go together, or cannot give what is wanted of them.
         """
         if host_config.network_mode.startswith("container:"):
@@ -119,18 +120,52 @@ class Networking:
                     "other network"
                 )
             return {}
-        mode = self._networks.get(host_config.network_mode)
-        asked = {self._networks.get(name).name: config for name, config in endpoints.items()}
-        asked = asked or {mode.name: EndpointConfig()}
-        if len(asked) > 1 or mode.name not in asked:
-            self._check_company(mode, [self._networks.get(name) for name in asked])
+        mode = self._named(host_config.network_mode)
+        asked = {self._named(name): config for name, config in endpoints.items()} or {mode: EndpointConfig()}
+        if len(asked) > 1 or mode not in asked:
+            self._check_company([mode, *asked])
         attachments = {}
         for name, config in asked.items():
-            network = self._networks.get(name)
-            self._check(network, config)
-            links = config.links if network.is_predefined else (*config.links, *host_config.links)
-            attachments[name] = Attachment(network_id=network.id, config=replace(config, links=links))
+            network = self._found(name)
+            _check_addresses(config)
+            if network is not None:
+                self._check(network, config)
+            links = config.links if network and network.is_predefined else (*config.links, *host_config.links)
+            attachments[name] = Attachment(
+                network_id=network.id if network else "", config=replace(config, links=links)
+            )
         return attachments
+
+    def _found(self, name: str) -> Network | None:
+        """Return the network of this name or id, if it is there."""
+        with contextlib.suppress(errors.NoSuchNetwork):
+            return self._networks.get(name)
+        return None
+
+    def _named(self, name: str) -> str:
+        """Return the name of a network that was given by its name or id; what is not there is taken for a name."""
+        network = self._found(name)
+        return network.name if network else name
+
+    def _resolve(self, container: Container) -> None:
+        """Find the networks of a container that were not there, or were others, when it was created.
+
+        Raises:
+            errors.NoSuchNetwork: One is not there now, either.
+            errors.InvalidArgument: One cannot give what is wanted of it.
+        """
+        if all(self._found(attachment.network_id) for attachment in container.networks.values()):
+            return
+        resolved = {}
+        for name, attachment in container.networks.items():
+            network = self._found(attachment.network_id)
+            if network is None:
+                network = self._networks.get(attachment.network_id if container.state.started_at_ns else name)
+                self._check(network, attachment.config)
+            resolved[network.name] = replace(attachment, network_id=network.id)
+        self._naming.forget(container)
+        container.networks = resolved
+        self._naming.know(container)
 
     def plan_links(self, host_config: HostConfig) -> tuple[Link, ...]:
         """Return the links of a new container; in networks of the user's they are names, and part of ``plan``.
@@ -155,13 +190,13 @@ class Networking:
         linking.remove(container, alias)
         self._state.save(container)
 
-    def _check_company(self, mode: Network, networks: list[Network]) -> None:
-        for network in (mode, *networks):
-            if network.name == NONE:
+    def _check_company(self, names: list[str]) -> None:
+        for name in names:
+            if name == NONE:
                 raise errors.InvalidArgument(
                     "container cannot be connected to multiple networks with one of the networks in private (none) mode"
                 )
-            if network.name == HOST:
+            if name == HOST:
                 raise errors.InvalidArgument(
                     "container sharing network namespace with another container or host cannot be connected to any "
                     "other network"
@@ -173,9 +208,8 @@ class Networking:
         Raises:
             errors.InvalidArgument: It cannot.
         """
+        _check_addresses(config)
         addresses = [text for text in (config.ipv4_address, config.ipv6_address) if text]
-        for text in (*addresses, *config.link_local_ips):
-            _check_address(text)
         if network.is_predefined:
             if addresses:
                 raise errors.InvalidArgument("user specified IP address is supported on user defined networks only")
@@ -198,6 +232,8 @@ class Networking:
     def is_ready(self, container: Container) -> bool:
         """Say whether ``attach_at_once`` can be done."""
         if container.links or container.host_config.network_mode.startswith("container:"):
+            return False
+        if not all(self._found(attachment.network_id) for attachment in container.networks.values()):
             return False
         wishes = self._wishes(container)
         if any(shaping.is_wanted(one) for one in container.networks.values()):
@@ -231,6 +267,7 @@ class Networking:
             if sharer := linking.find(self._containers, name):
                 return self._namespace_of(sharer)
             raise errors.NoSuchContainer(name)
+        self._resolve(container)
         container.links = linking.resolve(self._containers, container)
         wishes = self._wishes(container)
         endpoints = await self._networks.join(container.id, wishes) if wishes else []
@@ -416,13 +453,22 @@ class Networking:
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode"
             )
 
-    async def disconnect(self, container: Container, network: Network) -> None:
+    async def disconnect(self, container: Container, name: str) -> None:
         """Take a container out of a network, at once when it runs; the caller holds its lock.
 
+        Args:
+            container: The container.
+            name: The name or id of the network, which need not be there if the container does not run.
+
         Raises:
+            errors.NoSuchNetwork: There is no such network.
             errors.Forbidden: It is not in that network.
             errors.InvalidArgument: It has the host's network.
         """
+        if name in container.networks and not container.state.pid and self._found(name) is None:
+            await self._change(container, {other: one for other, one in container.networks.items() if other != name})
+            return
+        network = self._networks.get(name)
         if HOST in (container.host_config.network_mode, network.name):
             raise errors.InvalidArgument(
                 "container cannot be disconnected from host network or connected to host network"
@@ -486,11 +532,12 @@ class Networking:
             self._state.save(container)
 
 
-def _check_address(text: str) -> None:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise errors.InvalidArgument(f"invalid IP address: '{text}'") from None
+def _check_addresses(config: EndpointConfig) -> None:
+    for text in (config.ipv4_address, config.ipv6_address, *config.link_local_ips):
+        try:
+            ipaddress.ip_address(text or "::")
+        except ValueError:
+            raise errors.InvalidArgument(f"invalid IP address: '{text}'") from None
 
 
 def _check_not_ours(namespace_fd: int) -> None:

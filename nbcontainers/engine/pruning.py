@@ -77,7 +77,7 @@ class Pruning:
         return done, freed
 
     async def volumes(self, chosen: Callable[[Volume], bool], *, anonymous: bool) -> tuple[list[str], int]:
-        """Remove the volumes that no container has.
+        """Remove the volumes that no container has; those made with options of the driver stay, as in Docker.
 
         Args:
             chosen: Says which of them.
@@ -91,7 +91,7 @@ class Pruning:
         for volume in engine.volumes.list():
             if anonymous and not engine.specification.is_anonymous(volume.name):
                 continue
-            if self._is_mounted(volume) or not chosen(volume):
+            if volume.driver_opts or self._is_mounted(volume) or not chosen(volume):
                 continue
             size = await asyncio.to_thread(engine.usage.volume, volume)
             if self._is_mounted(volume):  # by a container that was made meanwhile

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 
-from nbcontainers.engine import publishing
+from nbcontainers.engine import publishing, volume_mounts
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container
 from nbcontainers.engine.restarts import due_at_start
@@ -55,6 +55,11 @@ def published(containers: list[Container], found: dict[str, Found]) -> dict[str,
         for container in containers
         if isinstance(found.get(container.id), ShimConnection) and container.ports
     }
+
+
+def volumes(containers: list[Container], found: dict[str, Found]) -> set[str]:
+    """Return the volumes with file systems of their own that containers still have."""
+    return volume_mounts.used(one for one in containers if isinstance(found.get(one.id), ShimConnection))
 
 
 async def resume(lifecycle: Lifecycle, containers: list[Container], found: dict[str, Found]) -> None:

@@ -8,6 +8,7 @@ Source: openat2(2) § RESOLVE_IN_ROOT.
 
 import contextlib
 import errno
+import functools
 import os
 import posixpath
 import stat
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from nbcontainers import errors
 from nbcontainers.engine import archive
 from nbcontainers.engine.lifecycle import Lifecycle
+from nbcontainers.engine.threads import run_apart
 from nbcontainers.engine.volume_imports import VolumeImports
 from nbcontainers.images.compression import Readable
 from nbcontainers.images.unpacking import Rules
@@ -81,8 +83,13 @@ class VolumeFiles:
 
         Raises:
             errors.NoSuchVolume: There is no such volume.
+            errors.Internal: It has a file system of its own, which cannot be mounted.
         """
-        fd = os.open(self._volumes.get(name).mountpoint, _DIRECTORY)
+        volume = self._volumes.get(name)
+        if volume.has_own_file_system:
+            fd = await run_apart(functools.partial(self._volumes.opened, name), "volume")
+        else:
+            fd = os.open(volume.mountpoint, _DIRECTORY)
         try:
             yield fd
         finally:

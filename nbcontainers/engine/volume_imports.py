@@ -59,6 +59,11 @@ class VolumeImports:
         async with self._changing, contextlib.AsyncExitStack() as held:
             created = not self._is_there(name)
             volume = await asyncio.to_thread(self._volumes.create, name, labels={}, driver_opts={})
+            if volume.has_own_file_system:
+                raise errors.Unsupported(
+                    f"cannot import into the volume '{name}': it is a file system of its own, "
+                    f"'{volume.driver_opts['device']}': unpack the archive in a container that has it"
+                )
             await self._hold(name, held, done)
             await asyncio.to_thread(_complete, str(volume.mountpoint), draft, implied, replace=replace)
             await self._hold(name, held, done)

@@ -22,13 +22,13 @@ import msgspec
 
 from nbcontainers import errors
 from nbcontainers.images.compression import FAILURES, Prefixed, Readable, decompressed, read_exactly
-from nbcontainers.images.config import ImageConfig, architecture, decode, digest
+from nbcontainers.images.config import ImageConfig, architecture, chain_ids, decode, digest
 from nbcontainers.images.exporting import BLOBS, NAME_ANNOTATION, REFERENCE_ANNOTATION
 from nbcontainers.images.headers import Archive
 from nbcontainers.images.packing import Hash
 from nbcontainers.images.references import check_new
 from nbcontainers.images.staging import Stack, Staged, unpack
-from nbcontainers.images.store import Image, Images, chain_ids
+from nbcontainers.images.store import Image, Images
 from nbcontainers.images.unpacking import Source, clean
 
 _LARGEST_DOCUMENT = 8 << 20

@@ -5,6 +5,8 @@ Source: OCI image-spec, config.md; Docker's own fields (Healthcheck, OnBuild, Sh
 
 import hashlib
 import platform
+import time
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -106,3 +108,28 @@ def _without_nothing(value: object) -> object:
 def digest(data: bytes) -> str:
     """Return the digest of some bytes, as references have it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def chain_ids(diff_ids: list[str]) -> list[str]:
+    """Return for each layer the digest of it and all below it.
+
+    Source: OCI image-spec, config.md § Layer ChainID.
+    """
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        chain.append(digest(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return chain
+
+
+def timestamp(when_ns: int | None = None) -> str:
+    """Return a time, by default now, as image configurations have it (RFC 3339)."""
+    seconds = (time.time_ns() if when_ns is None else when_ns) / 10**9
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_timestamp(text: str) -> int:
+    """Return an image configuration's time in nanoseconds since the epoch; 0 for none."""
+    try:
+        return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**9)
+    except ValueError:
+        return 0

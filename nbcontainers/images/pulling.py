@@ -18,7 +18,7 @@ import msgspec
 from nbcontainers import errors
 from nbcontainers.images import config as image_config
 from nbcontainers.images import manifests, staging
-from nbcontainers.images.config import ImageConfig
+from nbcontainers.images.config import ImageConfig, chain_ids
 from nbcontainers.images.fetching import Fetch, Fetches, LayerState, arrived, short, to_its_end
 from nbcontainers.images.manifests import Contents
 from nbcontainers.images.origins import Blob, blob_of
@@ -26,7 +26,7 @@ from nbcontainers.images.platforms import Platform
 from nbcontainers.images.references import HOST, Location
 from nbcontainers.images.registry import Descriptor, Manifest, Repository
 from nbcontainers.images.staging import Stack, Staged
-from nbcontainers.images.store import Image, Images, chain_ids
+from nbcontainers.images.store import Image, Images
 
 _MOST_NESTED = 4
 

@@ -23,7 +23,8 @@ from nbcontainers.linux import files
 from nbcontainers.runtime import rootfs
 from nbcontainers.runtime.spec import Rootfs
 
-_MOST, _MOST_TAKEN = 2, 8
+MOST_READY = 2
+_MOST_TAKEN = 8
 _DIRECTORIES = ("/proc", "/dev", "/sys")
 _FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 
@@ -132,7 +133,7 @@ class Standby:
             wanted = self._wanted
             self._set_aside()
         self._remove_old()
-        while wanted is not None and len(self._ready) < _MOST:
+        while wanted is not None and len(self._ready) < MOST_READY:
             made = self._mount(wanted)
             with self._lock:
                 if self._wanted == wanted:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
 
@@ -22,11 +21,21 @@ import msgspec
 
 from nbcontainers import errors
 from nbcontainers.images import config as image_config
-from nbcontainers.images import layers
+from nbcontainers.images import index, layers
 from nbcontainers.images.changes import Changes, apply_changes
-from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS
+from nbcontainers.images.config import (
+    ContainerDefaults,
+    HistoryEntry,
+    ImageConfig,
+    RootFS,
+    chain_ids,
+    parse_timestamp,
+    timestamp,
+)
+from nbcontainers.images.index import Entry, Index
 from nbcontainers.images.origins import Origins
-from nbcontainers.images.references import HOST, check_new, is_digest, normalize, repository
+from nbcontainers.images.references import HOST, check_new, is_digest, normalize
+from nbcontainers.images.removal import InUse, Names, Users, Wish, plan
 from nbcontainers.images.snapshots import HOST_SNAPSHOT, Snapshots
 from nbcontainers.linux import files
 
@@ -62,35 +71,7 @@ class Image:
     tagged_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryRow:
-    """One step of an image's making, as ``docker history`` shows it."""
-
-    id: str
-    created_ns: int
-    created_by: str
-    tags: list[str]
-    size_bytes: int
-    comment: str
-
-
-Names = list[str]
-InUse = Callable[[str], list[str]]
 Removals = list[tuple[Literal["Untagged", "Deleted"], str]]
-Rows = list[HistoryRow]
-
-
-class _Entry(msgspec.Struct):
-    snapshot: str | None
-    parent: str
-    size_bytes: int
-    created_ns: int
-    tagged_ns: int = 0
-
-
-class _Index(msgspec.Struct):
-    images: dict[str, _Entry] = {}
-    references: dict[str, str] = {}
 
 
 def _nobody(_: str) -> Names:
@@ -122,22 +103,10 @@ class Images:
         self.snapshots = Snapshots(root / "snapshots", hidden, discard)
         self.origins = Origins(root)
         self._lock = threading.RLock()
-        self._index = self._read_index()
+        self._index = index.read(self._index_path)
         self._configs: dict[str, ImageConfig] = {}
         self._protected: dict[str, int] = {}
         self._host = self._make_host()
-
-    def _read_index(self) -> _Index:
-        try:
-            return msgspec.json.decode(self._index_path.read_bytes(), type=_Index)
-        except FileNotFoundError:
-            return _Index()
-        except msgspec.DecodeError as error:
-            raise errors.Unavailable(
-                "the image store",
-                f"'{self._index_path}' is damaged: {error}",
-                "restore it, or remove it to lose all images",
-            ) from error
 
     def _make_host(self) -> Image:
         """Describe the image of this machine: its root file system, and root's usual environment."""
@@ -184,7 +153,7 @@ class Images:
     def _image(self, image_id: str) -> Image:
         if image_id == self._host.id:
             return self._host
-        entry, names = self._index.images[image_id], self._names(image_id)
+        entry, names = self._index.images[image_id], self._index.names(image_id)
         return Image(
             id=image_id,
             config=self._config(image_id),
@@ -196,9 +165,6 @@ class Images:
             snapshot=entry.snapshot,
             tagged_ns=entry.tagged_ns,
         )
-
-    def _names(self, image_id: str) -> Names:
-        return sorted(reference for reference, target in self._index.references.items() if target == image_id)
 
     def _config(self, image_id: str) -> ImageConfig:
         if image_id not in self._configs:
@@ -246,7 +212,7 @@ class Images:
             if not all(is_digest(reference) for reference in references):
                 entry = msgspec.structs.replace(entry, tagged_ns=time.time_ns())
             named = {**self._index.references, **dict.fromkeys(references, image_id)}
-            self._write({**self._index.images, image_id: entry}, named)
+            self._write(Index({**self._index.images, image_id: entry}, named))
 
     def add(self, config: ImageConfig, *, parent: str, snapshot: str | None, size_bytes: int) -> Image:
         """Store an image.
@@ -284,9 +250,9 @@ class Images:
                 raise errors.NotFound(f"snapshot '{snapshot}' not found")
             files.replace(str(self._blobs / image_id.removeprefix("sha256:")), data)
             tagged_ns = time.time_ns() if references else 0
-            entry = _Entry(snapshot, parent, size_bytes, parse_timestamp(config.created), tagged_ns)
+            entry = Entry(snapshot, parent, size_bytes, parse_timestamp(config.created), tagged_ns)
             named = {**self._index.references, **dict.fromkeys(references, image_id)}
-            self._write({**self._index.images, image_id: entry}, named)
+            self._write(Index({**self._index.images, image_id: entry}, named))
             return self._image(image_id)
 
     def document(self, image_id: str) -> bytes:
@@ -390,37 +356,15 @@ class Images:
             image_id = self._find(name)
             if image_id == self._host.id:
                 raise errors.Conflict("the image 'host' is this machine's own file system: it cannot be removed")
-            names, reference = self._names(image_id), self._reference(name)
-            users = in_use(image_id)
-            hard = self._hard_conflict(image_id, running(image_id))
-            if reference and users and not force and _are_one(names):
-                raise errors.Conflict(
-                    f'conflict: unable to remove repository reference "{name}" (must force) - '
-                    f"container {users[0][:12]} is using its referenced image {_short(image_id)}"
-                )
-            if not reference:
-                _refuse(image_id, hard, "cannot be forced")
-                if not force:
-                    _refuse(image_id, _soft_conflict(names, users), "must be forced")
-            going = _going(reference, names) if reference else names
-            references = {key: target for key, target in self._index.references.items() if key not in going}
-            images = dict(self._index.images)
-            deleted = []
+            wish = Wish(name=name, reference=self._reference(name), force=force, prune=prune)
+            removal = plan(self._index, image_id, wish, Users(in_use, running))
             layers = set()
-            if set(going) == set(names) and not hard:
-                deleted = _delete(image_id, images, references, in_use, prune=prune)
-            for gone in deleted:
+            for gone in removal.deleted:
                 layers.update(self._chain(self._index.images[gone].snapshot))
                 self._configs.pop(gone, None)
-            self._write(images, references)
+            self._write(removal.index)
         self.sweep(only=layers)
-        return [*(("Untagged", one) for one in going), *(("Deleted", one) for one in deleted)]
-
-    def _hard_conflict(self, image_id: str, running: Names) -> str:
-        """Say why an image must stay, whoever forces, or nothing."""
-        if any(entry.parent == image_id for entry in self._index.images.values()):
-            return "image has dependent child images"
-        return f"image is being used by running container {running[0][:12]}" if running else ""
+        return [*(("Untagged", one) for one in removal.untagged), *(("Deleted", one) for one in removal.deleted)]
 
     def _reference(self, name: str) -> str:
         """Return ``name`` in full when it is a reference that exists, or nothing."""
@@ -474,113 +418,7 @@ class Images:
             return self.snapshots.chain(top)
         return []
 
-    def history(self, name: str) -> Rows:
-        """Return how an image came about, the newest step first.
-
-        Raises:
-            errors.NoSuchImage: There is none.
-        """
-        image = self.get(name)
-        known = self._ancestors(image)
-        chain = iter(self.snapshots.chain(image.snapshot))
-        rows = []
-        for number, entry in enumerate(reversed(image.config.history)):
-            size = 0
-            if not entry.empty_layer and (layer := next(chain, None)):
-                size = self.snapshots.usage_bytes(layer)
-            rows.append(
-                HistoryRow(
-                    id=known[number].id if number in known else "<missing>",
-                    created_ns=parse_timestamp(entry.created),
-                    created_by=entry.created_by,
-                    tags=known[number].repo_tags if number in known else [],
-                    size_bytes=size,
-                    comment=entry.comment,
-                )
-            )
-        return rows
-
-    def _ancestors(self, image: Image) -> dict[int, Image]:
-        """Return an image and those it was built on, by how many steps of its history came after them."""
-        steps, found = len(image.config.history), {0: image}
-        with self._lock:
-            while (key := image.parent) in self._index.images:
-                image = self._image(key)
-                found.setdefault(steps - len(image.config.history), image)
-        return found
-
-    def _write(self, images: dict[str, _Entry], references: dict[str, str]) -> None:
+    def _write(self, index: Index) -> None:
         """Make this the index; when the disk is full, the one before stays, here as there."""
-        index = _Index(images, references)
         files.replace(str(self._index_path), msgspec.json.encode(index))
         self._index = index
-
-
-def _are_one(names: Names) -> bool:
-    """Say whether an image has one name: a tag at most, and digests of its repository only."""
-    tags = [name for name in names if not is_digest(name)]
-    return len(tags) < 2 and len({repository(name) for name in names}) < 2
-
-
-def _going(reference: str, names: Names) -> Names:
-    """Return the names that an image loses with one of them: with a repository's last tag, its digests as well."""
-    of_repository = [name for name in names if repository(name) == repository(reference) and name != reference]
-    if is_digest(reference) or not all(is_digest(name) for name in of_repository):
-        return [reference]
-    return [reference, *of_repository]
-
-
-def _soft_conflict(names: Names, users: Names) -> str:
-    """Say why an image ought to stay, or nothing."""
-    if not _are_one(names):
-        return "image is referenced in multiple repositories"
-    return f"image is being used by stopped container {users[0][:12]}" if users else ""
-
-
-def _refuse(image_id: str, reason: str, how: str) -> None:
-    if reason:
-        raise errors.Conflict(f"conflict: unable to delete {_short(image_id)} ({how}) - {reason}")
-
-
-def _delete(
-    image_id: str, images: dict[str, _Entry], references: dict[str, str], in_use: InUse, *, prune: bool
-) -> Names:
-    """Take an image out of an index, then its parents, as far as nothing else needs them; return what has gone."""
-    deleted = [image_id]
-    image_id = images.pop(image_id).parent
-    while prune and image_id in images:
-        needed = image_id in references.values() or in_use(image_id)
-        if needed or any(entry.parent == image_id for entry in images.values()):
-            break
-        deleted.append(image_id)
-        image_id = images.pop(image_id).parent
-    return deleted
-
-
-def chain_ids(diff_ids: Names) -> Names:
-    """Return for each layer the digest of it and all below it.
-
-    Source: OCI image-spec, config.md § Layer ChainID.
-    """
-    chain: Names = []
-    for diff_id in diff_ids:
-        chain.append(image_config.digest(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
-    return chain
-
-
-def _short(image_id: str) -> str:
-    return image_id.removeprefix("sha256:")[:12]
-
-
-def timestamp(when_ns: int | None = None) -> str:
-    """Return a time, by default now, as image configurations have it (RFC 3339)."""
-    seconds = (time.time_ns() if when_ns is None else when_ns) / 10**9
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
-def parse_timestamp(text: str) -> int:
-    """Return an image configuration's time in nanoseconds since the epoch; 0 for none."""
-    try:
-        return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**9)
-    except ValueError:
-        return 0

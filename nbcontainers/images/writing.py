@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nbcontainers import errors
 from nbcontainers.images import layers
-from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS, architecture
-from nbcontainers.images.store import Image, Images, timestamp
+from nbcontainers.images.config import ContainerDefaults, HistoryEntry, ImageConfig, RootFS, architecture, timestamp
+from nbcontainers.images.store import Image, Images
 from nbcontainers.linux import files
 from nbcontainers.linux.overlay import OPAQUE_XATTR
 

@@ -12,7 +12,7 @@ import os
 import stat
 
 from nbcontainers.linux.libc import AT_FDCWD, SYS_RENAMEAT2, SYS_SYNCFS, syscall
-from nbcontainers.linux.mounts import RESOLVE_IN_ROOT, openat2
+from nbcontainers.linux.mounts import RESOLVE_IN_ROOT, RESOLVE_NO_XDEV, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -327,7 +327,8 @@ def remove_tree(path: str, *, dir_fd: int | None = None) -> None:
         dir_fd: What the path is relative to, by default the working directory.
 
     Raises:
-        OSError: ENOTDIR for what is no directory; EPERM for a file that must not be removed, after all others were.
+        OSError: ENOTDIR for what is no directory; EPERM for a file that must not be removed, EXDEV or EBUSY for a
+            directory that something is mounted on, after all others were.
 
     Source: unlinkat(2), renameat(2).
     """
@@ -342,7 +343,8 @@ def remove_tree(path: str, *, dir_fd: int | None = None) -> None:
         while pending:
             name = pending.pop()
             try:
-                fd = os.open(name, flags, dir_fd=top_fd)
+                # What is mounted there stays what it is: EXDEV.
+                fd = openat2(top_fd, name, flags, resolve=RESOLVE_NO_XDEV)
                 try:
                     pending += _empty(fd, None if name == "." else top_fd, failures)
                 finally:

@@ -7,8 +7,8 @@ Reading order: ``model`` (what a network is), ``addresses`` (who has which addre
 bridge belongs to), ``ground`` (the host's side, namespaces), ``rules`` (what packets may do), ``bridge`` and
 ``macvlan`` (the drivers: cables), ``switchboard`` (all networks, in the thread that may enter namespaces), ``ports``
 (published ones), ``names``, ``resolver``, ``upstream`` and ``nameserver`` (who is called what, and who says so),
-``capture`` with ``pcapng`` (what comes and
-goes), ``network`` (the room's door).
+``capture`` with ``pcapng`` (what comes and goes), ``endpoint_pool`` and ``isolated`` (what lies ready), ``network``
+(the room's door).
 
 Example:
     >>> networks = Networks("1a2b3c4d")

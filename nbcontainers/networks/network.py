@@ -1,15 +1,14 @@
 """The networks of one engine, and the places that containers have in them: the room's door.
 
-Making an endpoint takes about 5 ms, so some in the default bridge are made before they are wanted: ``attach`` takes one
-from the pool and has it replaced in the background. One thread does all work that changes namespaces (see
-``switchboard``); the event loop never does.
+One thread does all work that changes namespaces (see ``switchboard``); the event loop never does. What most containers
+want lies ready: a place in the default bridge (``endpoint_pool``), or no network at all (``isolated``).
 """
 
 import asyncio
 import contextlib
 import hashlib
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from typing import TypeVar
 from nbcontainers import errors
 from nbcontainers.linux.packets import PacketRing
 from nbcontainers.networks.capture import Capture
+from nbcontainers.networks.endpoint_pool import EndpointPool
 from nbcontainers.networks.isolated import IsolatedPool
 from nbcontainers.networks.model import BRIDGE, PREDEFINED, Endpoint, Lease, Network, Shaping, Wish
 from nbcontainers.networks.names import Names, Seat
@@ -26,7 +26,6 @@ from nbcontainers.networks.ports import Ports, PortWish
 from nbcontainers.networks.rules import Forwarding
 from nbcontainers.networks.switchboard import Switchboard
 
-PREPARED_ENDPOINTS = 4
 _REFILL_DELAY_SECONDS = 0.02
 
 T = TypeVar("T")
@@ -56,13 +55,10 @@ class Networks:
         self._ports = Ports()
         self._published: dict[str, list[Forwarding]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="networks")
-        self._pool: deque[Endpoint] = deque()
+        self._pool = EndpointPool(self._thread, self._switchboard.default, _REFILL_DELAY_SECONDS)
         self.isolated = IsolatedPool(self._thread, self._switchboard.ground.new_namespace, _REFILL_DELAY_SECONDS)
         self._leases: dict[str, list[Lease]] = {}
         self._arriving: Counter[str] = Counter()
-        self._making: set[asyncio.Future[Endpoint]] = set()
-        self._refilling: asyncio.Task[None] | None = None
-        self._refill_problem = ""
         self._closed = False
 
     async def start(
@@ -98,7 +94,7 @@ class Networks:
             self._published[container_id] = list(some)
             if problems := self._ports.reclaim(container_id, some):
                 self._switchboard.ground.problems[container_id] = "; ".join(problems)
-        self._refill()
+        self._pool.refill()
 
     def _reserve(self, lease: Lease) -> None:
         self._leases.setdefault(lease.container_id, []).append(lease)
@@ -111,7 +107,7 @@ class Networks:
     @property
     def problems(self) -> list[str]:
         """What the networks cannot do on this machine, one sentence each."""
-        return [*self._switchboard.ground.problems.values(), *([self._refill_problem] if self._refill_problem else [])]
+        return [*self._switchboard.ground.problems.values(), *([self._pool.problem] if self._pool.problem else [])]
 
     @property
     def prepared(self) -> int:
@@ -212,23 +208,14 @@ class Networks:
             SyscallError: A limit of the kernel is reached.
             Unavailable: No address is free.
         """
-        if self._pool:
-            return self.attach_at_once(container_id)
-        try:
-            endpoint = await self._make()
-        except errors.Unavailable:
-            if not self._pool:
-                raise
-            endpoint = self._pool.popleft()  # the pool was given the last address meanwhile
-        return self._lease(container_id, endpoint)
+        endpoint = await self._pool.take()
+        self._note(container_id, endpoint)
+        return endpoint
 
     def attach_at_once(self, container_id: str) -> Endpoint:
         """Do as ``attach`` does, where one is ``prepared``."""
-        return self._lease(container_id, self._pool.popleft())
-
-    def _lease(self, container_id: str, endpoint: Endpoint) -> Endpoint:
+        endpoint = self._pool.take_at_once()
         self._note(container_id, endpoint)
-        self._refill()
         return endpoint
 
     def _note(self, container_id: str, endpoint: Endpoint) -> None:
@@ -427,43 +414,6 @@ class Networks:
                 continue
             driver.give_back(lease.address, lease.ipv6_address)
 
-    # The pool of the default bridge.
-
-    def _refill(self) -> None:
-        if self._refilling is None and not self._closed and len(self._pool) < PREPARED_ENDPOINTS:
-            self._refilling = asyncio.get_running_loop().create_task(self._refill_pool())
-
-    async def _refill_pool(self) -> None:
-        """Fill the pool, after the start that has emptied it had the processor for a moment."""
-        try:
-            await asyncio.sleep(_REFILL_DELAY_SECONDS)
-            while len(self._pool) < PREPARED_ENDPOINTS and not self._closed:
-                self._pool.append(await self._make())
-            self._refill_problem = ""
-        except Exception as error:
-            self._refill_problem = f"cannot prepare endpoints: {error}"
-        finally:
-            self._refilling = None
-
-    async def _make(self) -> Endpoint:
-        """Make an endpoint; when the caller is cancelled meanwhile, it is made all the same, and the pool has it."""
-        making = asyncio.get_running_loop().run_in_executor(self._thread, self._switchboard.default.make_endpoint)
-        self._making.add(making)
-        making.add_done_callback(self._making.discard)
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(self._keep)
-            raise
-
-    def _keep(self, made: "asyncio.Future[Endpoint]") -> None:
-        if made.cancelled() or made.exception() is not None:
-            return
-        if self._closed:
-            os.close(made.result().namespace_fd)
-        else:
-            self._pool.append(made.result())
-
     async def _work(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
@@ -476,11 +426,7 @@ class Networks:
         if self._closed:
             return
         self._closed = True
-        if self._refilling is not None:
-            await asyncio.wait([self._refilling])
-        await asyncio.gather(*self._making, return_exceptions=True)
-        while self._pool:
-            os.close(self._pool.popleft().namespace_fd)
+        await self._pool.close()
         self.isolated.close()
         self._ports.close()
         for container_id in list(self._name_servers):

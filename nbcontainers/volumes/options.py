@@ -1,7 +1,7 @@
 """The options of the driver ``local``: which there are, which belong together, and why they are refused.
 
-A volume is a directory of the engine's own file system. ``type``, ``device`` and ``o`` would mount another one there,
-which this engine does not do; ``size`` would be a quota of the file system, and none is set.
+A volume is a directory of the engine's own file system. ``type``, ``device`` and ``o`` mount another one there (see
+``mounting``); ``size`` is a quota of the engine's file system (see ``quotas``).
 
 Source: Docker documentation, "docker volume create" § Driver-specific options.
 """
@@ -9,10 +9,15 @@ Source: Docker documentation, "docker volume create" § Driver-specific options.
 import re
 
 from nbcontainers import errors
+from nbcontainers.linux import mounts
+from nbcontainers.volumes import mounting
 
 _TOGETHER = {"type": ("device",), "device": ("type",), "o": ("device", "type")}
 _KNOWN = (*_TOGETHER, "size")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?[kmgtp]?i?b?", re.IGNORECASE)
+_LONGEST_BYTES = 4095
+"""The kernel reads one page, and leaves out what is longer without a word."""
+_OF_FILE_SYSTEMS = {"sync": mounts.MS_SYNCHRONOUS, "dirsync": mounts.MS_DIRSYNC, "mand": mounts.MS_MANDLOCK}
 
 
 def check(name: str, driver_opts: dict[str, str]) -> None:
@@ -23,12 +28,15 @@ def check(name: str, driver_opts: dict[str, str]) -> None:
         driver_opts: The options.
 
     Raises:
-        errors.InvalidArgument: One is unknown, one is missing, or a size is asked for.
-        errors.Unsupported: They ask for a file system of the volume's own.
+        errors.InvalidArgument: One is unknown or makes no sense, one is missing, or a size is asked for.
     """
-    for option in driver_opts:
+    for option, value in driver_opts.items():
         if option not in _KNOWN:
             raise errors.InvalidArgument(f'create {name}: invalid option: "{option}"')
+        if "\0" in value or len(value.encode()) > _LONGEST_BYTES:
+            raise errors.InvalidArgument(
+                f'create {name}: invalid value of option "{option}": {_LONGEST_BYTES} bytes at most, none of them zero'
+            )
     for option, others in _TOGETHER.items():
         for other in others if option in driver_opts else ():
             if other not in driver_opts:
@@ -39,17 +47,23 @@ def check(name: str, driver_opts: dict[str, str]) -> None:
             raise errors.InvalidArgument(f"create {name}: invalid size: '{driver_opts['size']}'")
         if float(found[1]):
             raise errors.InvalidArgument(f"create {name}: quota size requested but no quota support")
-    if "type" in driver_opts:
-        what = f"'{driver_opts['device']}' (type '{driver_opts['type']}')"
-        raise errors.Unsupported(
-            f"create {name}: mounting {what} in a volume is not supported: {_instead(driver_opts)}"
-        )
+    _check_mount_options(name, driver_opts.get("o", ""))
 
 
-def _instead(driver_opts: dict[str, str]) -> str:
-    """Say what serves the same purpose."""
-    if driver_opts["type"] in ("tmpfs", "ramfs"):
-        return "give a container --tmpfs PATH:size=…"
-    if "bind" in driver_opts.get("o", "").split(","):
-        return f"give a container -v {driver_opts['device']}:PATH"
-    return "mount it on this machine, and give a container -v DIRECTORY:PATH"
+def _check_mount_options(name: str, text: str) -> None:
+    """Refuse what mount(2) would ignore, or what is about another mount than the volume's own.
+
+    Raises:
+        errors.InvalidArgument: There is such a word.
+    """
+    flags, data = mounting.parse(text)
+    if flags & mounts.MS_REMOUNT:
+        raise errors.InvalidArgument(f'create {name}: invalid mount option "remount": a volume is mounted anew')
+    if flags & mounts.MS_BIND:
+        ignored = [word for word, flag in _OF_FILE_SYSTEMS.items() if flags & flag]
+        ignored += data.split(",") if data else []
+        if ignored:
+            raise errors.InvalidArgument(
+                f'create {name}: invalid mount option "{ignored[0]}": it is one of a file system, and a bind mount '
+                f"makes none"
+            )

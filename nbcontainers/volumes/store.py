@@ -1,4 +1,4 @@
-"""The volumes of one engine, kept on its own file system (Docker's driver ``local``, without options)."""
+"""The volumes of one engine, kept on its own file system (Docker's driver ``local``)."""
 
 import contextlib
 import errno
@@ -7,7 +7,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +15,33 @@ import msgspec
 
 from nbcontainers import errors
 from nbcontainers.linux import files
-from nbcontainers.volumes import options
+from nbcontainers.volumes import mounting, options
 
 _VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """One volume: its name, its directory on the host, its labels, when it was made (nanoseconds since the epoch)."""
+    """One volume.
+
+    Args:
+        name: Its name.
+        mountpoint: Its directory on the host.
+        labels: Its labels.
+        driver_opts: The options of the driver that it was made with.
+        created_ns: When it was made, nanoseconds since the epoch.
+    """
 
     name: str
     mountpoint: Path
     labels: dict[str, str]
     driver_opts: dict[str, str]
     created_ns: int
+
+    @property
+    def has_own_file_system(self) -> bool:
+        """Whether its files are on a file system of its own, mounted as long as a running container has it."""
+        return mounting.is_wanted(self.driver_opts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,7 @@ class Draft:
 class _Record(msgspec.Struct):
     labels: dict[str, str]
     created_ns: int
+    driver_opts: dict[str, str] = {}
 
 
 class Volumes:
@@ -70,7 +84,6 @@ class Volumes:
 
         Raises:
             errors.InvalidArgument: The name has other characters than Docker allows, or the options make no sense.
-            errors.Unsupported: The options ask for a file system of the volume's own.
         """
         name = name or secrets.token_hex(32)
         options.check(name, driver_opts)
@@ -82,7 +95,7 @@ class Volumes:
         while True:
             with contextlib.suppress(errors.NoSuchVolume):
                 return self.get(name)
-            self._make(name, _Record(labels=labels, created_ns=time.time_ns()))
+            self._make(name, _Record(labels, time.time_ns(), driver_opts))
 
     def _make(self, name: str, record: _Record) -> None:
         """Make a volume whole; when somebody else makes it at the same moment, theirs is it."""
@@ -128,7 +141,7 @@ class Volumes:
             name=name,
             mountpoint=directory / "_data",
             labels=record.labels,
-            driver_opts={},
+            driver_opts=record.driver_opts,
             created_ns=record.created_ns,
         )
 
@@ -141,17 +154,59 @@ class Volumes:
         return found
 
     def remove(self, name: str) -> None:
-        """Remove a volume and its files.
+        """Remove a volume and its files; those of a file system of its own stay what they are.
 
         Raises:
             errors.NoSuchVolume: There is none.
         """
         volume = self.get(name)
+        with contextlib.suppress(FileNotFoundError):
+            mounting.unmount(volume.mountpoint)
         with self._staging() as going:
             try:
                 volume.mountpoint.parent.rename(going / "removed")
             except FileNotFoundError:
                 raise errors.NoSuchVolume(name) from None
+
+    def mount(self, name: str) -> None:
+        """Mount a volume's own file system where its files are looked for, unless it is there already.
+
+        Raises:
+            errors.NoSuchVolume: There is no such volume.
+            errors.Internal: It cannot be mounted.
+        """
+        volume = self.get(name)
+        if not mounting.is_mounted(volume.mountpoint):
+            mounting.mount(volume.driver_opts, volume.mountpoint)
+
+    def unmount(self, name: str) -> None:
+        """Take a volume's own file system away, if it is there; whoever has it open keeps it.
+
+        Raises:
+            errors.NoSuchVolume: There is no such volume.
+        """
+        mounting.unmount(self.get(name).mountpoint)
+
+    def unmount_others(self, used: Container[str]) -> None:
+        """Take away the file systems that an engine which was killed has left mounted.
+
+        Args:
+            used: The names of volumes that containers have still.
+        """
+        for volume in self.list():
+            if volume.has_own_file_system and volume.name not in used:
+                with contextlib.suppress(OSError):  # removing the volume says why
+                    mounting.unmount(volume.mountpoint)
+
+    def opened(self, name: str) -> int:
+        """Return a descriptor of a volume's own file system; for a thread that ends afterwards.
+
+        Raises:
+            errors.NoSuchVolume: There is no such volume.
+            errors.Internal: It cannot be mounted.
+        """
+        volume = self.get(name)
+        return mounting.opened(volume.driver_opts, volume.mountpoint)
 
     @contextlib.contextmanager
     def drafted(self) -> Iterator["Draft"]:

@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from nbclient import NotebookClient
 from nbcontainers.cli import invoke
 from tests.conftest import RecordingFace
 from tests.engine_process import EngineProcess
-from tests.images.registry.servers import PASSWORD, USER, RegistryServer, running_registry
+from tests.images.registry.servers import PASSWORD, USER, RegistryServer
 
 pytestmark = [pytest.mark.root, pytest.mark.registry]
 HELPER = """#!/bin/sh
@@ -30,12 +29,6 @@ case $1 in
   erase) rm -f {file} ;;
 esac
 """
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[RegistryServer]:
-    with running_registry(htpasswd=True) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -54,26 +47,26 @@ def logged_in(face: RecordingFace, server: str, password: str = PASSWORD) -> obj
         face.stdin = None
 
 
-def test_login_is_kept_as_docker_keeps_it(face: RecordingFace, registry: RegistryServer, config: Path) -> None:
+def test_login_is_kept_as_docker_keeps_it(face: RecordingFace, private_registry: RegistryServer, config: Path) -> None:
     config.parent.mkdir()
     config.write_text('{"psFormat": "kept"}')
     with pytest.raises(docker.errors.APIError, match="401 Unauthorized"):
-        logged_in(face, registry.address, "wrong")
+        logged_in(face, private_registry.address, "wrong")
     assert "auths" not in json.loads(config.read_text())
-    assert logged_in(face, f"http://{registry.address}/v2/") == "Login Succeeded"
+    assert logged_in(face, f"http://{private_registry.address}/v2/") == "Login Succeeded"
     assert b"stored unencrypted" in face.remarks
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     kept = json.loads(config.read_text())
-    assert (list(kept["auths"]), kept["psFormat"]) == ([registry.address], "kept")
-    assert invoke(["login", registry.address], face) == "Login Succeeded"
+    assert (list(kept["auths"]), kept["psFormat"]) == ([private_registry.address], "kept")
+    assert invoke(["login", private_registry.address], face) == "Login Succeeded"
     assert b"existing credentials" in face.written
-    assert "Removing login credentials" in invoke(["logout", registry.address], face)
+    assert "Removing login credentials" in invoke(["logout", private_registry.address], face)
     assert json.loads(config.read_text()) == {"auths": {}, "psFormat": "kept"}
-    assert "Not logged in" in invoke(["logout", registry.address], face)
+    assert "Not logged in" in invoke(["logout", private_registry.address], face)
 
 
 def test_helper_keeps_the_password(
-    face: RecordingFace, registry: RegistryServer, config: Path, monkeypatch: pytest.MonkeyPatch
+    face: RecordingFace, private_registry: RegistryServer, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = config.parent / "kept"
     config.parent.mkdir()
@@ -81,21 +74,21 @@ def test_helper_keeps_the_password(
     helper.write_text(HELPER.format(file=kept))
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{config.parent}:{os.environ['PATH']}")
-    config.write_text(json.dumps({"credHelpers": {registry.address: "test"}}))
-    logged_in(face, registry.address)
+    config.write_text(json.dumps({"credHelpers": {private_registry.address: "test"}}))
+    logged_in(face, private_registry.address)
     assert json.loads(kept.read_text())["Secret"] == PASSWORD
     assert PASSWORD not in config.read_text()
-    assert invoke(["login", registry.address], face) == "Login Succeeded"
-    invoke(["logout", registry.address], face)
+    assert invoke(["login", private_registry.address], face) == "Login Succeeded"
+    invoke(["logout", private_registry.address], face)
     assert not kept.exists()
 
 
-def test_push_pull_and_run(face: RecordingFace, registry: RegistryServer) -> None:
-    name = f"{registry.address}/team/cli:1"
+def test_push_pull_and_run(face: RecordingFace, private_registry: RegistryServer) -> None:
+    name = f"{private_registry.address}/team/cli:1"
     invoke(["tag", "busybox", name], face)
     with pytest.raises(click.ClickException, match="no basic auth credentials"):
         invoke(["push", name], face)
-    logged_in(face, registry.address)
+    logged_in(face, private_registry.address)
     face.written = b""
     assert invoke(["push", name], face) == name
     assert b": Pushed\n" in face.written
@@ -113,15 +106,15 @@ def test_push_pull_and_run(face: RecordingFace, registry: RegistryServer) -> Non
     assert face.written == b""
     assert invoke(["image", "pull", "--all-tags", name.rpartition(":")[0]], face) == name.rpartition(":")[0]
     with pytest.raises(docker.errors.NotFound, match="manifest unknown"):
-        invoke(["pull", f"{registry.address}/team/cli:2"], face)
+        invoke(["pull", f"{private_registry.address}/team/cli:2"], face)
     with pytest.raises(click.UsageError, match="--all-tags"):
         invoke(["pull", "-a", name], face)
     invoke(["rmi", name], face)
 
 
-def test_search(face: RecordingFace, registry: RegistryServer) -> None:
+def test_search(face: RecordingFace, private_registry: RegistryServer) -> None:
     with pytest.raises(docker.errors.APIError, match="offers no search"):
-        invoke(["search", "--limit", "3", f"{registry.address}/app"], face)
+        invoke(["search", "--limit", "3", f"{private_registry.address}/app"], face)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Index) as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.05,))
         serving.start()
@@ -149,8 +142,8 @@ class _Index(BaseHTTPRequestHandler):
         pass
 
 
-def test_at_a_terminal(face: RecordingFace, faces_engine: EngineProcess, registry: RegistryServer) -> None:
-    name = f"{registry.address}/team/terminal:1"
+def test_at_a_terminal(face: RecordingFace, faces_engine: EngineProcess, private_registry: RegistryServer) -> None:
+    name = f"{private_registry.address}/team/terminal:1"
     invoke(["tag", "busybox", name], face)
     command = [sys.executable, "-c", "from nbcontainers.cli import main; main()"]
     environment = {**os.environ, "NBCONTAINERS_HOST": faces_engine.url}
@@ -161,7 +154,9 @@ def test_at_a_terminal(face: RecordingFace, faces_engine: EngineProcess, registr
         )
         return done.stdout
 
-    assert said("login", "-u", USER, "--password-stdin", registry.address, stdin=PASSWORD) == "Login Succeeded\n"
+    assert (
+        said("login", "-u", USER, "--password-stdin", private_registry.address, stdin=PASSWORD) == "Login Succeeded\n"
+    )
     assert said("push", name).endswith(f"{name}\n")
     # script(1) gives it a terminal, where layers have bars.
     line = " ".join([sys.executable, "-c", "'from nbcontainers.cli import main; main()'", "pull", name])
@@ -174,17 +169,17 @@ def test_at_a_terminal(face: RecordingFace, faces_engine: EngineProcess, registr
 
 @pytest.mark.filterwarnings("ignore")
 def test_in_a_notebook(
-    face: RecordingFace, faces_engine: EngineProcess, registry: RegistryServer, monkeypatch: pytest.MonkeyPatch
+    face: RecordingFace, faces_engine: EngineProcess, private_registry: RegistryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NBCONTAINERS_HOST", faces_engine.url)
-    name = f"{registry.address}/team/notebook:1"
+    name = f"{private_registry.address}/team/notebook:1"
     sources = [
         "%load_ext nbcontainers",
-        f"%%container login -u {USER} --password-stdin {registry.address}\n{PASSWORD}",
+        f"%%container login -u {USER} --password-stdin {private_registry.address}\n{PASSWORD}",
         f"%container tag busybox {name}\n%container push {name}",
         f"%container rmi {name}\n%container run --rm {name} echo from the registry",
         f"%container rmi {name}\n%container pull {name}",
-        f"%container push {registry.address}/nowhere",
+        f"%container push {private_registry.address}/nowhere",
         f"%container rmi {name}",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])

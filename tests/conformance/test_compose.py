@@ -63,6 +63,7 @@ services:
     tmpfs: [/scratch]
 volumes:
   kept:
+    driver_opts: {type: none, o: bind, device: "DIRECTORY/kept"}
 """
 Compose = Callable[..., str]
 
@@ -103,7 +104,8 @@ def test_two_services_find_each_other(lan: Lan, compose: Compose, tmp_path: Path
 
 
 def test_services_that_wait_for_health_and_keep_a_volume(lan: Lan, compose: Compose, tmp_path: Path) -> None:
-    (tmp_path / "docker-compose.yml").write_text(KEEPING)
+    (tmp_path / "docker-compose.yml").write_text(KEEPING.replace("DIRECTORY", str(tmp_path)))
+    (tmp_path / "kept").mkdir()
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "text").write_text("given\n")
     compose("up", "-d")
@@ -135,3 +137,4 @@ def test_services_that_wait_for_health_and_keep_a_volume(lan: Lan, compose: Comp
     with pytest.raises(NotFound):
         lan.client.volumes.get("project_kept")
     assert lan.client.containers.list(all=True) == []
+    assert (tmp_path / "kept" / "starts").read_text() == "store\nstore\n"  # it was bound, not the volume's own

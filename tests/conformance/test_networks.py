@@ -248,13 +248,39 @@ def test_connect_and_disconnect_while_it_does_not_run(lan: Lan) -> None:
 
 
 def test_a_container_whose_network_is_gone(lan: Lan) -> None:
+    """Until it has been started for the first time its network counts by name, then it is that one."""
     one = lan.network("one")
     container = lan.client.containers.create("busybox", ["sleep", "600"], network="one")
     one.remove()
+    with refused(404, "network one not found"):
+        container.start()
+    one = lan.network("one")
+    container.start()
+    container.stop(timeout=0)
+    one.remove()
+    lan.network("one")
     with refused(404, f"network {one.id} not found"):
         container.start()
-    with refused(404, "network one not found"):
-        lan.run("one")
+
+
+def test_a_container_whose_network_is_not_there_yet(lan: Lan) -> None:
+    container = lan.client.containers.create("busybox", ["sleep", "600"], network="later")
+    assert container.attrs["NetworkSettings"]["Networks"]["later"]["NetworkID"] == ""
+    with refused(404, "network later not found"):
+        container.start()
+    container.reload()
+    assert container.attrs["State"]["Error"] == "network later not found"
+    later = lan.network("later")
+    container.start()
+    assert lan.reach(lan.run("later"), container, "later")
+    typo = lan.client.containers.create("busybox", ["sleep", "600"], network="typo")
+    later.connect(typo)
+    lan.client.api.disconnect_container_from_network(typo.id, "typo")
+    typo.start()
+    typo.reload()
+    assert list(typo.attrs["NetworkSettings"]["Networks"]) == ["later"]
+    with refused(404, "network nonesuch not found"):
+        lan.client.api.disconnect_container_from_network(typo.id, "nonesuch")
 
 
 def test_fixed_addresses(lan: Lan) -> None:

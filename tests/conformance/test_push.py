@@ -5,7 +5,7 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,6 @@ from tests.images.registry.servers import (
 
 pytestmark = [pytest.mark.root, pytest.mark.registry, pytest.mark.peer]
 DOCKERFILE = b"FROM busybox\nRUN echo one > /one\nRUN head -c 3000000 /dev/urandom > /large\nENV made=here\n"
-
-
-@pytest.fixture(scope="module")
-def registry(need: Callable[..., None]) -> Iterator[RegistryServer]:
-    need("registry")
-    with running_registry() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -23,34 +23,28 @@ def engine(need: Callable[..., None]) -> Iterator[EngineProcess]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def registry() -> Iterator[RegistryServer]:
-    with running_registry(htpasswd=True) as server:
-        yield server
-
-
 @pytest.mark.peer
-def test_docker_cli_logs_in_and_out(engine: EngineProcess, registry: RegistryServer, tmp_path: Path) -> None:
+def test_docker_cli_logs_in_and_out(engine: EngineProcess, private_registry: RegistryServer, tmp_path: Path) -> None:
     def docker_cli(*words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         environment = {**os.environ, "DOCKER_HOST": engine.url, "DOCKER_CONFIG": str(tmp_path)}
         command = ["docker", *words]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, check=False)
 
-    refused = docker_cli("login", "-u", USER, "--password-stdin", registry.address, stdin="wrong")
+    refused = docker_cli("login", "-u", USER, "--password-stdin", private_registry.address, stdin="wrong")
     assert refused.returncode == 1
     assert "401 Unauthorized" in refused.stderr
-    accepted = docker_cli("login", "-u", USER, "--password-stdin", registry.address, stdin=PASSWORD)
+    accepted = docker_cli("login", "-u", USER, "--password-stdin", private_registry.address, stdin=PASSWORD)
     assert "Login Succeeded" in accepted.stdout
-    kept = json.loads((tmp_path / "config.json").read_text())["auths"][registry.address]["auth"]
+    kept = json.loads((tmp_path / "config.json").read_text())["auths"][private_registry.address]["auth"]
     assert base64.b64decode(kept).decode() == f"{USER}:{PASSWORD}"
-    assert docker_cli("logout", registry.address).returncode == 0
+    assert docker_cli("logout", private_registry.address).returncode == 0
 
 
-def test_docker_py_logs_in(engine: EngineProcess, registry: RegistryServer) -> None:
-    answer = engine.client.login(USER, PASSWORD, registry=registry.address, reauth=True)
+def test_docker_py_logs_in(engine: EngineProcess, private_registry: RegistryServer) -> None:
+    answer = engine.client.login(USER, PASSWORD, registry=private_registry.address, reauth=True)
     assert answer == {"Status": "Login Succeeded", "IdentityToken": ""}
     with pytest.raises(docker.errors.APIError) as refused:
-        engine.client.login(USER, "wrong", registry=f"http://{registry.address}/v2/", reauth=True)
+        engine.client.login(USER, "wrong", registry=f"http://{private_registry.address}/v2/", reauth=True)
     assert refused.value.status_code == 401
     with pytest.raises(docker.errors.APIError, match="connection refused") as unreachable:
         engine.client.login(USER, PASSWORD, registry="127.0.0.1:1", reauth=True)

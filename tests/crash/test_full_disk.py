@@ -1,7 +1,9 @@
 """An engine whose disk is full: it says so, nothing is half done, what runs goes on; with room all is well again."""
 
+import asyncio
 import contextlib
 import io
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,9 +12,12 @@ from pathlib import Path
 import docker
 import pytest
 
+from nbcontainers.images.registry import Registries, Settings
 from nbcontainers.linux import mounts
 from tests.busybox import root_file_system
 from tests.engine_process import EngineProcess, leftovers
+from tests.images.registry.contents import Made, archive, publish
+from tests.images.registry.servers import RegistryServer
 from tests.waiting import until
 
 pytestmark = [pytest.mark.root]
@@ -110,6 +115,26 @@ def test_every_change_is_refused_by_name_and_nothing_is_half_done(disk: SmallDis
     assert client.containers.run("busybox", ["echo", "again"], remove=True, name="new") == b"again\n"
     client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN true\n"), tag="second:latest")
     client.volumes.create("volume").remove()
+
+
+def test_transfers_are_refused_in_the_same_words(disk: SmallDisk, registry: RegistryServer) -> None:
+    api, made = disk.engine.client.api, Made([archive(large=os.urandom(1 << 20))])
+    name = f"{registry.address}/transfers"
+    asyncio.run(_publish(registry.address, made))
+    api.tag("busybox", f"{name}/mine", "1")
+    disk.fill()
+    words = f"no space left on device: the file system of '{disk.engine.root}' is full; free some space there"
+    pulled = list(api.pull(name, "latest", stream=True, decode=True))[-1]
+    assert pulled == {"error": words, "errorDetail": {"message": words}}
+    assert list(api.push(f"{name}/mine", "1", stream=True, decode=True))[-1] == pulled
+    disk.free()
+    assert disk.engine.client.images.pull(name).id == made.image_id
+
+
+async def _publish(registry: str, made: Made) -> None:
+    registries = Registries(Settings())
+    await publish(registries.repository(registry, "transfers", push=True), made)
+    await registries.close()
 
 
 def test_a_container_whose_start_cannot_be_written_down_does_not_run(disk: SmallDisk) -> None:

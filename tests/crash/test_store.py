@@ -27,7 +27,7 @@ from tests.images.registry.servers import running_registry
 pytestmark = [pytest.mark.root]
 KILLS = int(os.environ.get("KILLS", "16"))
 LONGEST_SECONDS = 0.5
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 KEPT = "kept:1"
 _GONE = (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 Work = Callable[[docker.DockerClient, str], str]

@@ -13,6 +13,7 @@ import pytest
 from nbcontainers import errors
 from nbcontainers.images import HistoryEntry, Image, ImageConfig, Images, RootFS, Snapshots
 from nbcontainers.images.config import encode
+from nbcontainers.images.history import history
 from nbcontainers.images.snapshots import HOST_SNAPSHOT
 from nbcontainers.linux import files, mounts, namespaces
 from tests.children import Fuse, in_child, killed_at
@@ -325,7 +326,7 @@ def test_two_images_on_one_layer(images: Images) -> None:
 def test_history(images: Images) -> None:
     base = imported(images, "base", file="12345")
     child = built(images, base, "child", "other", content="0123456789")
-    rows = images.history("child")
+    rows = history(images, "child")
     assert [(row.id, row.tags, row.size_bytes) for row in rows] == [
         (child.id, ["child:latest", "other:latest"], 10),
         (base.id, ["base:latest"], 5),
@@ -336,12 +337,12 @@ def test_history(images: Images) -> None:
     empty = HistoryEntry(created="not a time", created_by="ENV A=1", empty_layer=True)
     config = ImageConfig(history=[*child.config.history, empty])
     image = images.add(config, parent=child.id, snapshot=child.snapshot, size_bytes=15)
-    assert [(row.created_by, row.size_bytes, row.created_ns > 0) for row in images.history(image.id)] == [
+    assert [(row.created_by, row.size_bytes, row.created_ns > 0) for row in history(images, image.id)] == [
         ("ENV A=1", 0, False),
         ("RUN 0123456789", 10, True),
         ("", 5, True),
     ]
-    assert images.history("host") == []
+    assert history(images, "host") == []
 
 
 def test_an_engine_finds_everything_again(images: Images, tmp_path: Path) -> None:
@@ -350,7 +351,7 @@ def test_an_engine_finds_everything_again(images: Images, tmp_path: Path) -> Non
     again = Images(tmp_path / "images", [])
     assert again.list() == images.list()
     assert again.get("other").id == child.id
-    assert again.history("child") == images.history("child")
+    assert history(again, "child") == history(images, "child")
 
 
 def test_a_damaged_index_is_said_to_be_damaged(images: Images, tmp_path: Path) -> None:
@@ -535,7 +536,7 @@ def test_many_do_everything_at_once(images: Images, tmp_path: Path) -> None:
             images.tag(mine.id, f"also-{number}")
             child = built(images, base, f"child-{number}", content=f"{number}/{turn}")
             assert images.get(f"also-{number}").id == mine.id
-            assert images.history(child.id)
+            assert history(images, child.id)
             images.list()
             images.remove(mine.id, force=True, in_use=unused)
             images.remove(child.id, force=True, in_use=unused)

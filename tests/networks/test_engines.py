@@ -14,7 +14,7 @@ from nbcontainers.linux import namespaces, nftables
 from nbcontainers.linux.netlink import Netlink
 from nbcontainers.networks import Endpoint, Network, Networks, PortWish, Subnet, Wish, ownership
 from nbcontainers.networks import addresses as addressing
-from nbcontainers.networks.network import PREPARED_ENDPOINTS
+from nbcontainers.networks.endpoint_pool import PREPARED_ENDPOINTS
 from tests.children import Fuse, in_child, killed_at
 from tests.networks.wire import SECONDS, Host, converse
 

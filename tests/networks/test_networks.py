@@ -20,7 +20,7 @@ from nbcontainers.networks import Endpoint, Lease, Networks, Subnet
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks import bridge as bridge_module
 from nbcontainers.networks.addresses import mac_address
-from nbcontainers.networks.network import PREPARED_ENDPOINTS
+from nbcontainers.networks.endpoint_pool import PREPARED_ENDPOINTS
 from tests.networks.wire import SECONDS, Host, Outside, converse, inside, udp
 from tests.waiting import SECONDS as DEADLINE_SECONDS
 

@@ -20,7 +20,7 @@ from nbcontainers.runtime.log import END, Reader
 from nbcontainers.runtime.spec import Request, Rootfs, Shared, Spec
 from tests.busybox import root_file_system
 
-SECONDS = 20
+SECONDS = 60
 PATH = "PATH=/usr/bin:/bin"
 
 

@@ -14,22 +14,12 @@ from docker.errors import APIError
 
 from nbcontainers.cli import invoke
 from nbcontainers.client.volumes import Volume, restore, volume
-from tests.busybox import root_file_system
 from tests.conftest import RecordingFace
-from tests.engine_process import EngineProcess, running_engine
+from tests.engine_process import EngineProcess
 
 pytestmark = [pytest.mark.root]
 
 CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EngineProcess]:
-    if os.geteuid() != 0:
-        pytest.skip("the engine needs root")
-    with running_engine() as running:
-        running.client.api.import_image_from_data(root_file_system(), repository="busybox")
-        yield running
 
 
 @pytest.fixture

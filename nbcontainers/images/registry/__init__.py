@@ -6,8 +6,9 @@ is for who pulls and pushes. Everything runs on the event loop and is cancelled 
 
 Reading order: ``model`` (plain data), ``media`` (what kinds of documents there are), ``settings`` (what the
 administrator says), ``hosts`` (which addresses a registry has), ``proxies``, ``challenges`` and ``tokens`` (logging
-in), ``failures`` (answers that are errors), ``transport`` (one request, repeated until it has an answer),
-``downloads`` and ``uploads`` (blobs), ``repository`` (what one may do), ``registries`` (the door).
+in), ``failures`` (answers that are errors), ``unreachable`` (no answer at all), ``transport`` (one request, repeated
+until it has an answer), ``downloads`` and ``uploads`` (blobs), ``repository`` (what one may do), ``registries`` (the
+door).
 
 Example:
     >>> registries = Registries(Settings())

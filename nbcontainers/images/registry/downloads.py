@@ -14,7 +14,8 @@ from yarl import URL
 from nbcontainers import errors
 from nbcontainers.images.registry.model import Descriptor
 from nbcontainers.images.registry.tokens import Access
-from nbcontainers.images.registry.transport import BROKEN, Transport, broken, is_final
+from nbcontainers.images.registry.transport import Transport
+from nbcontainers.images.registry.unreachable import BROKEN, broken, is_final
 
 
 @dataclass(slots=True)
@@ -46,14 +47,14 @@ async def download(
                     yield data
         except BROKEN as error:
             if is_final(error):
-                raise broken(access, error) from error
+                raise broken(access.endpoint, error) from error
             cause = error
         if progress.offset == blob.size:
             return
         failed = 1 if progress.offset > before else failed + 1
         if failed >= transport.patience.attempts:
             short = f"blob {blob.digest} ends after {progress.offset} of {blob.size} bytes"
-            raise broken(access, cause or aiohttp.ClientPayloadError(short)) from cause
+            raise broken(access.endpoint, cause or aiohttp.ClientPayloadError(short)) from cause
         await asyncio.sleep(transport.patience.pause_seconds(failed))
 
 

@@ -35,14 +35,25 @@ class Endpoint:
     Args:
         url: With nothing but scheme, host and port.
         context: For TLS; None for plain HTTP.
+        certificates: The directory in which its certificates are looked for last.
         insecure: Whether plain HTTP is allowed where it leads to.
         mirror: Whether it is another's: the user's credentials are not for it.
     """
 
     url: URL
     context: ssl.SSLContext | None = None
+    certificates: Path = Path()
     insecure: bool = False
     mirror: bool = False
+
+    def context_for(self, url: URL) -> ssl.SSLContext | bool:
+        """Return what TLS with this or another host needs, that of the blobs or the tokens: the same authorities.
+
+        Another host must prove who it is even where this one need not.
+        """
+        if self.context is None or (self.context.verify_mode is ssl.CERT_NONE and url.host != self.url.host):
+            return True
+        return self.context
 
 
 Answers = Callable[[Endpoint], Awaitable[bool]]
@@ -57,7 +68,7 @@ class Hosts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._kept: dict[str, Endpoint] = {}
+        self._kept: dict[str, tuple[Endpoint, list[_Fingerprint]]] = {}
         self._networks = [ipaddress.ip_network(entry, strict=False) for entry in settings.insecure_networks]
 
     async def endpoints(self, registry: str, answers: Answers, *, mirrors: bool) -> list[Endpoint]:
@@ -81,15 +92,20 @@ class Hosts:
         if not await self.is_insecure(registry):
             return None
         context = self._context(registry, insecure=True)
-        secure = Endpoint(url=URL(f"https://{registry}"), context=context, insecure=True)
+        url = URL(f"https://{registry}")
+        secure = Endpoint(url=url, context=context, certificates=self._place(registry), insecure=True)
         # Asked anew every time: the registry at localhost:5000 may be another one than before.
         return secure if await answers(secure) else Endpoint(url=URL(f"http://{registry}"), insecure=True)
 
     async def _secure(self, registry: str, url: URL) -> Endpoint:
-        if registry not in self._kept:
+        # Whoever puts a certificate in its place need not start the engine anew.
+        found = [_fingerprint(file) for file in self._files(registry)]
+        kept = self._kept.get(registry)
+        if kept is None or kept[1] != found:
             context = await asyncio.to_thread(self._context, registry, insecure=False)  # reads some hundred authorities
-            self._kept[registry] = Endpoint(url=url, context=context)
-        return self._kept[registry]
+            endpoint = Endpoint(url=url, context=context, certificates=self._place(registry))
+            kept = self._kept[registry] = endpoint, found
+        return kept[0]
 
     async def _mirror(self, url: URL, answers: Answers) -> Endpoint:
         if url.scheme == "http":
@@ -120,13 +136,34 @@ class Hosts:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if insecure else ssl.create_default_context()
         if insecure:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        for directory in self._settings.certificates:
-            for file in sorted((directory / registry).glob("*")):
-                try:
-                    _load(context, file)
-                except (OSError, ssl.SSLError) as error:
-                    raise errors.RegistryError(f"cannot use the certificate '{file}': {error}") from error
+        # As Go: what is named as an authority is one, whoever has signed it and whatever it lacks.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        for file in self._files(registry):
+            try:
+                _load(context, file)
+            except (OSError, ssl.SSLError) as error:
+                raise errors.RegistryError(f"cannot use the certificate '{file}': {_words(error)}") from error
         return context
+
+    def _place(self, registry: str) -> Path:
+        """Return where people are told to put a registry's certificates."""
+        return self._settings.certificates[-1] / registry
+
+    def _files(self, registry: str) -> list[Path]:
+        """Return the certificates and keys that there are for a registry."""
+        return [file for directory in self._settings.certificates for file in sorted((directory / registry).glob("*"))]
+
+
+_Fingerprint = tuple[str, int, int, int]
+
+
+def _fingerprint(file: Path) -> _Fingerprint:
+    """Return what changes when a file does."""
+    with contextlib.suppress(OSError):
+        found = file.stat()
+        return str(file), found.st_ino, found.st_size, found.st_mtime_ns
+    return str(file), 0, 0, 0
 
 
 def _load(context: ssl.SSLContext, file: Path) -> None:
@@ -136,5 +173,18 @@ def _load(context: ssl.SSLContext, file: Path) -> None:
     elif file.suffix == ".cert":
         key = file.with_suffix(".key")
         if not key.exists():
-            raise FileNotFoundError(f"missing key '{key}'")
-        context.load_cert_chain(file, key)
+            raise FileNotFoundError(f"missing key '{key}'; an authority's certificate is called *.crt")
+        context.load_cert_chain(file, key, password=_refuse_password)
+    elif file.suffix == ".key" and not (certificate := file.with_suffix(".cert")).exists():
+        raise FileNotFoundError(f"missing certificate '{certificate}' for this key")
+
+
+def _refuse_password() -> str:
+    raise OSError("its key wants a password: one without is needed")
+
+
+def _words(error: OSError) -> str:
+    """Return why a file cannot be used, without its name and without OpenSSL's place in the code."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    return error.strerror.lower() if error.strerror else str(error)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from yarl import URL
 
+from nbcontainers import errors
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -17,15 +19,35 @@ def proxy_of(url: URL, environment: Mapping[str, str]) -> URL | None:
     Args:
         url: What is asked.
         environment: With ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY``, in capitals or not.
+
+    Raises:
+        errors.RegistryError: The environment names a proxy of a kind that is not known.
     """
     name = "HTTPS_PROXY" if url.scheme == "https" else "HTTP_PROXY"
-    proxy = _variable(environment, name)
-    if not proxy or _is_direct(url, _variable(environment, "NO_PROXY")):
+    proxy = variable(environment, name)
+    if not proxy or _is_direct(url, variable(environment, "NO_PROXY")):
         return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        found = URL(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError:
+        found = URL()
+    if found.scheme not in ("http", "https") or not found.host:
+        raise errors.RegistryError(f"invalid {name} '{shown(proxy)}': http://HOST:PORT is wanted")
+    return found
 
 
-def _variable(environment: Mapping[str, str], name: str) -> str:
+def shown(proxy: str) -> str:
+    """Return a proxy's address as people may read it: user and password are left out, as Docker does.
+
+    Source: moby, daemon/config, ``MaskCredentials``.
+    """
+    head, at, host = proxy.rpartition("@")
+    scheme = f"{head.partition('://')[0]}://" if "://" in head else ""
+    return f"{scheme}xxxxx:xxxxx@{host}" if at else proxy
+
+
+def variable(environment: Mapping[str, str], name: str) -> str:
+    """Return a variable of the environment, whose name may be in small letters; empty where there is none."""
     return environment.get(name) or environment.get(name.lower()) or ""
 
 

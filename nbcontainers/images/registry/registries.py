@@ -8,7 +8,8 @@ from nbcontainers.images.registry.repository import Repository
 from nbcontainers.images.registry.search import Hit, address, search
 from nbcontainers.images.registry.settings import Settings
 from nbcontainers.images.registry.tokens import Access
-from nbcontainers.images.registry.transport import BROKEN, Patience, Transport, broken, refusal
+from nbcontainers.images.registry.transport import Patience, Transport, refusal
+from nbcontainers.images.registry.unreachable import BROKEN, broken
 
 
 class Registries:
@@ -72,7 +73,7 @@ class Registries:
                 response.release()
                 return login
         except BROKEN as error:
-            raise broken(access, error) from error
+            raise broken(endpoint, error) from error
         refused = await refusal(response)
         text = f"login attempt to {url} failed with status: {response.status} {response.reason}"
         raise errors.Unauthorized(text) if response.status == 401 else refused

@@ -24,8 +24,8 @@ from nbcontainers.images.registry import challenges, failures
 from nbcontainers.images.registry.hosts import Endpoint
 from nbcontainers.images.registry.proxies import proxy_of
 from nbcontainers.images.registry.tokens import Access, Tokens, read_at_most
+from nbcontainers.images.registry.unreachable import BROKEN, broken, is_final, is_refused
 
-BROKEN = (aiohttp.ClientError, TimeoutError, ConnectionError)
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
 _BUFFER_BYTES = 1 << 20
 _LONGEST_ERROR = 1 << 16
@@ -111,7 +111,7 @@ class Transport:
             headers={**_HEADERS, **(headers or {})},
             data=data,
             allow_redirects=False,
-            ssl=endpoint.context if endpoint.context is not None and url.origin() == endpoint.url else True,
+            ssl=endpoint.context_for(url),
             proxy=proxy_of(url, os.environ),
         )
         self._met.add(url.origin())
@@ -146,7 +146,7 @@ class Transport:
                 # Where nobody has ever answered, nobody is about to; a registry that was there may be starting again.
                 nobody = is_refused(error) and url.origin() not in self._met
                 if failed >= self.patience.attempts or is_final(error) or nobody:
-                    raise broken(access, error) from error
+                    raise broken(access.endpoint, error) from error
             else:
                 if response.status < 300:
                     return response
@@ -204,39 +204,6 @@ class Transport:
             if url.scheme not in ("http", "https") or (url.scheme == "http" and not endpoint.insecure):
                 raise errors.RegistryError(f"'{first}' leads to '{url}', without encryption: refused")
         raise errors.RegistryError(f"'{first}' leads from one address to the next, more than {_MOST_REDIRECTS} times")
-
-
-def is_final(error: Exception) -> bool:
-    """Say whether trying again would be the same again: the name is not known, or the certificate not good."""
-    return isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError | aiohttp.InvalidURL)
-
-
-def is_refused(error: Exception) -> bool:
-    """Say whether nobody listens at an address."""
-    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError)
-
-
-def broken(access: Access, error: Exception) -> errors.RegistryError:
-    """Return the error for a connection that cannot be made or has ended."""
-    registry = access.endpoint.url.host_port_subcomponent
-    hint = ""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        hint = f": put its authority into /etc/nbcontainers/certs.d/{registry}, or serve with --insecure-registry"
-    return errors.RegistryError(f"the registry '{registry}' cannot be reached: {_reason(error)}{hint}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "no such host"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return str(error.certificate_error)
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
-        # asyncio's own sentence has the address, which is told already, and not always the same words.
-        code = error.os_error.errno
-        return os.strerror(code).lower() if code and code > 0 else error.os_error.strerror
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    return str(error) or type(error).__name__
 
 
 async def refusal(response: aiohttp.ClientResponse) -> errors.Error:

@@ -15,7 +15,8 @@ from yarl import URL
 
 from nbcontainers import errors
 from nbcontainers.images.registry.tokens import Access
-from nbcontainers.images.registry.transport import BROKEN, Transport, broken, is_final, refusal
+from nbcontainers.images.registry.transport import Transport, refusal
+from nbcontainers.images.registry.unreachable import BROKEN, broken, is_final
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _LOST = (400, 404, 416)  # the registry knows nothing of the upload, or something else
@@ -146,8 +147,8 @@ class Uploader:
             response = await self._transport.attempt(method, url, self._access, headers=headers, data=data)
         except BROKEN as error:
             if is_final(error):
-                raise broken(self._access, error) from error
-            raise Interrupted(broken(self._access, error)) from error
+                raise broken(self._access.endpoint, error) from error
+            raise Interrupted(broken(self._access.endpoint, error)) from error
         if response.status < 300:
             response.release()
             return response

@@ -1,4 +1,4 @@
-"""Registries that run for one test module, and the client's door to them."""
+"""What stands beside and in front of a registry, and the client's door to it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -6,21 +6,6 @@ import pytest
 
 from nbcontainers.images.registry import Patience, Registries, Settings
 from tests.images.registry.servers import FaultyProxy, RegistryServer, TokenServer, running_registry
-
-
-@pytest.fixture(scope="module")
-def registry(need: Callable[..., None]) -> Iterator[RegistryServer]:
-    need("registry")
-    with running_registry() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def private_registry(need: Callable[..., None]) -> Iterator[RegistryServer]:
-    """One that wants a password."""
-    need("registry")
-    with running_registry(htpasswd=True) as server:
-        yield server
 
 
 @pytest.fixture

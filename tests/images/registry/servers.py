@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 USER, PASSWORD = "ann", "secret of ann"
 SERVICE, ISSUER = "test-registry", "test-issuer"
-_LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+|\[::\]:\d+)")
+_LISTENING = re.compile(r"listening on ([\d.]+:\d+|\[::\]:\d+)")
 _CHUNK = 1 << 16
 
 
@@ -47,17 +47,52 @@ class RegistryServer:
         return {f"sha256:{path.parent.name}" for path in self.directory.glob("**/blobs/sha256/*/*/data")}
 
 
+@dataclass(frozen=True)
+class Issued:
+    """A certificate and its key, as PEM."""
+
+    certificate: bytes
+    key: bytes
+
+    def write(self, directory: Path, name: str) -> None:
+        """Write them as certs.d wants those of a client: ``NAME.cert`` and ``NAME.key``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{name}.cert").write_bytes(self.certificate)
+        (directory / f"{name}.key").write_bytes(self.key)
+
+
 @contextlib.contextmanager
-def running_registry(*, htpasswd: bool = False, tokens: "TokenServer | None" = None) -> Iterator[RegistryServer]:
-    """Run docker-registry: for everybody, for ``USER`` with ``PASSWORD``, or for who has a token."""
+def running_registry(
+    *,
+    htpasswd: bool = False,
+    tokens: "TokenServer | None" = None,
+    host: str = "127.0.0.1",
+    tls: Issued | None = None,
+    clients: bytes = b"",
+) -> Iterator[RegistryServer]:
+    """Run docker-registry: for everybody, for ``USER`` with ``PASSWORD``, or for who has a token.
+
+    Args:
+        htpasswd: Whether a password is wanted.
+        tokens: Whose tokens are wanted.
+        host: The address that it listens at.
+        tls: What it proves with who it is; plain HTTP by default.
+        clients: The authority, as PEM, that has signed the certificate of whoever may ask.
+    """
     with tempfile.TemporaryDirectory(prefix="nbr-") as name:
         directory = Path(name)
         config: dict[str, Any] = {
             "version": 0.1,
             "log": {"level": "info", "accesslog": {"disabled": True}},
             "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
-            "http": {"addr": "127.0.0.1:0", "secret": "x"},
+            "http": {"addr": f"{host}:0", "secret": "x"},
         }
+        if tls is not None:
+            tls.write(directory, "server")
+            config["http"]["tls"] = {"certificate": f"{directory}/server.cert", "key": f"{directory}/server.key"}
+        if clients:
+            (directory / "clients.crt").write_bytes(clients)
+            config["http"]["tls"]["clientcas"] = [f"{directory}/clients.crt"]
         if htpasswd:
             hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4, b"2a")).decode()
             (directory / "htpasswd").write_text(f"{USER}:{hashed}\n")

@@ -48,18 +48,18 @@ def test_proxies(url: str, no_proxy: str, direct: bool) -> None:
 def test_settings_are_the_files_and_the_command_lines(tmp_path: Path) -> None:
     file = tmp_path / "engine.json"
     file.write_text('{"insecure-registries": ["reg:5000"], "registry-mirrors": ["https://mirror.example/"]}')
-    settings = load(file, ["10.0.0.0/8"], ["http://first:80"])
+    settings = load(file, ["10.0.0.0/8"], ["http://first:80"], [])
     assert settings.insecure == ("10.0.0.0/8", "reg:5000")
     assert settings.mirrors == ("http://first:80", "https://mirror.example")
     with pytest.raises(errors.InvalidArgument, match="'https://reg'"):
-        load(file, ["https://reg"], [])
+        load(file, ["https://reg"], [], [])
     with pytest.raises(errors.InvalidArgument, match="without a path"):
-        load(file, [], ["https://mirror/path"])
+        load(file, [], ["https://mirror/path"], [])
     file.write_text('{"insecure-registry": []}')
     with pytest.raises(errors.InvalidArgument, match="insecure-registry"):
-        load(file, [], [])
+        load(file, [], [], [])
     with pytest.raises(errors.InvalidArgument, match="does not exist"):
-        load(tmp_path / "missing", [], [])
+        load(tmp_path / "missing", [], [], [])
 
 
 @pytest.mark.parametrize(
