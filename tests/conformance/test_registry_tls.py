@@ -25,6 +25,8 @@ def test_an_engine_finds_certificates_and_proxies(
         ConnectProxy("me", "secret") as proxy,
         monkeypatch.context() as environment,
     ):
+        for name in ("https_proxy", "NO_PROXY", "no_proxy"):
+            environment.delenv(name, raising=False)
         environment.setenv("HTTPS_PROXY", f"http://me:secret@{proxy.address}")
         with running_engine(["--registry-certificates", str(tmp_path)]) as engine:
             client, name = engine.client, f"{registry.address}/app"

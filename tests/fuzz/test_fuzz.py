@@ -45,6 +45,8 @@ def engine(need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) 
     need("busybox")
     # Names that requests make up belong to registries of the world: no packet goes there.
     monkeypatch = pytest.MonkeyPatch()
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with running_engine(log=tmp_path_factory.mktemp("fuzz") / "engine.log") as running:
         monkeypatch.undo()

@@ -8,6 +8,14 @@ from nbcontainers.images.registry import Patience, Registries, Settings
 from tests.images.registry.servers import FaultyProxy, RegistryServer, TokenServer, running_registry
 
 
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxies the world is reached through from here, tests ask their own servers."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
 @pytest.fixture
 def tokens() -> Iterator[TokenServer]:
     with TokenServer() as server:

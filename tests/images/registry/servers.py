@@ -6,6 +6,7 @@ import datetime
 import http.client
 import json
 import re
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -59,6 +60,14 @@ class Issued:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / f"{name}.cert").write_bytes(self.certificate)
         (directory / f"{name}.key").write_bytes(self.key)
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a server proves with who it is."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as name:
+            self.write(Path(name), "server")
+            context.load_cert_chain(f"{name}/server.cert", f"{name}/server.key")
+        return context
 
 
 @contextlib.contextmanager
@@ -131,10 +140,14 @@ def _address(process: "subprocess.Popen[str]") -> str:
 class Server:
     """An HTTP server in threads, at a port of its own, from ``__enter__`` to ``__exit__``."""
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1", tls: Issued | None = None
+    ) -> None:
+        self._server = ThreadingHTTPServer((host, 0), handler)
         self._server.daemon_threads = True
-        self.address = f"127.0.0.1:{self._server.server_port}"
+        if tls is not None:
+            self._server.socket = tls.context().wrap_socket(self._server.socket, server_side=True)
+        self.address = f"{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> "Any":
@@ -152,9 +165,11 @@ class TokenServer(Server):
 
     Args:
         seconds: How long a token is good.
+        host: The address that it listens at.
+        tls: What it proves with who it is; plain HTTP by default.
     """
 
-    def __init__(self, seconds: int = 300) -> None:
+    def __init__(self, seconds: int = 300, host: str = "127.0.0.1", tls: Issued | None = None) -> None:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -189,8 +204,8 @@ class TokenServer(Server):
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        super().__init__(Handler)
-        self.url = f"http://{self.address}/token"
+        super().__init__(Handler, host, tls)
+        self.url = f"{'http' if tls is None else 'https'}://{self.address}/token"
         self.refresh_token = "refresh-token-of-ann"
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
         self.seconds = seconds

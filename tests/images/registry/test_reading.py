@@ -55,6 +55,10 @@ def test_settings_are_the_files_and_the_command_lines(tmp_path: Path) -> None:
         load(file, ["https://reg"], [], [])
     with pytest.raises(errors.InvalidArgument, match="without a path"):
         load(file, [], ["https://mirror/path"], [])
+    with pytest.raises(errors.InvalidArgument, match=f"certificates '{tmp_path}/certs' does not exist"):
+        load(file, [], [], [tmp_path / "certs"])
+    assert load(file, [], [], [tmp_path]).certificates == (tmp_path,)
+    assert load(file, [], [], []).certificates[:2] == (Path("/etc/docker/certs.d"), Path("/etc/nbcontainers/certs.d"))
     file.write_text('{"insecure-registry": []}')
     with pytest.raises(errors.InvalidArgument, match="insecure-registry"):
         load(file, [], [], [])

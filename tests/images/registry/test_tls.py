@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nbcontainers import errors
-from nbcontainers.images.registry import Patience, Registries, Settings
-from tests.images.registry.servers import Issued, RegistryServer, running_registry
+from nbcontainers.images.registry import Credentials, Patience, Registries, Settings
+from tests.images.registry.servers import PASSWORD, USER, Issued, RegistryServer, TokenServer, running_registry
 from tests.images.registry.test_transport import Bytes
 from tests.images.registry.tls import OWN_ADDRESS, Authority, ConnectProxy, own_host
 
@@ -37,9 +37,9 @@ async def registries(tmp_path: Path) -> AsyncIterator[Registries]:
     await door.close()
 
 
-async def _takes(registries: Registries, registry: str) -> None:
+async def _takes(registries: Registries, registry: str, credentials: Credentials | None = None) -> None:
     """Push a blob and find it again."""
-    repository = registries.repository(registry, "team/app", push=True)
+    repository = registries.repository(registry, "team/app", credentials, push=True)
     blob = Bytes(os.urandom(1000))
     await repository.upload(blob)
     assert await repository.find_blob(blob.digest) is not None
@@ -99,6 +99,17 @@ async def test_a_certificate_of_ours_is_shown(registries: Registries, tmp_path: 
             await _takes(registries, server.address)
         AUTHORITY.issue(OWN_ADDRESS).write(place, "client")
         await _takes(registries, server.address)
+
+
+async def test_a_token_server_may_have_the_same_authority(registries: Registries, tmp_path: Path) -> None:
+    issued = AUTHORITY.issue(OWN_ADDRESS)
+    with (
+        TokenServer(host=OWN_ADDRESS, tls=issued) as tokens,
+        running_registry(host=OWN_ADDRESS, tls=issued, tokens=tokens) as server,
+    ):
+        AUTHORITY.trusted_in(tmp_path, server.address)
+        await _takes(registries, server.address, Credentials(USER, PASSWORD))
+        assert len(tokens.asked) == 1
 
 
 @pytest.mark.parametrize(
