@@ -7,7 +7,7 @@ this room, HTTP stays in this room.
 Reading order: ``serve`` (the process), ``server`` (the socket), ``routing`` (path and version to handler), ``calls``
 (one request's values), ``failures`` (errors to statuses), ``responses`` and ``hijack`` (what goes back); then the
 handlers, one subject each: ``system``, ``containers`` (with ``creation``, ``mounts``, ``inspection``, ``filters``),
-``logs`` and ``attach`` (with ``output``, ``frames``, ``detach``), ``stats``, ``images``, ``builds`` (with
+``logs`` and ``attach`` (with ``output``, ``frames``), ``stats``, ``images``, ``builds`` (with
 ``contexts``), ``networks``, ``volumes``, ``extensions``, ``shaping``, ``captures`` and
 ``topology`` (beyond Docker), and ``unsupported`` for what is not there. ``wire`` holds the JSON types under Docker's
 names.

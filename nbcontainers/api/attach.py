@@ -16,8 +16,8 @@ from aiohttp import web
 from nbcontainers import errors
 from nbcontainers.api import frames, hijack, output
 from nbcontainers.api.calls import Call
-from nbcontainers.api.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 from nbcontainers.api.routing import Route
+from nbcontainers.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 from nbcontainers.engine.model import Container
 from nbcontainers.runtime import log, rewind
 from nbcontainers.runtime.log import Reader

@@ -17,10 +17,10 @@ from aiohttp import web
 from nbcontainers import errors
 from nbcontainers.api import attach, frames, hijack, responses
 from nbcontainers.api.calls import Call, decode
-from nbcontainers.api.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 from nbcontainers.api.hijack import Hijack
 from nbcontainers.api.routing import Route
 from nbcontainers.api.wire import requests as wire
+from nbcontainers.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 from nbcontainers.engine.execs import Exec, Execs
 from nbcontainers.engine.model import ExecConfig
 from nbcontainers.runtime import log

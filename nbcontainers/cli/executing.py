@@ -46,13 +46,13 @@ def execute(face: Face, /, container: str, command: tuple[str, ...], detach: boo
     if detach:
         face.client.api.exec_start(made, detach=True)
         return None
-    return ExitCode(_attached(face, made, tty=options["tty"], stdin=stdin, at_terminal=at_terminal))
+    return ExitCode(_attached(face, made, options, stdin=stdin, at_terminal=at_terminal))
 
 
 container_group.add_command(execute)
 
 
-def _attached(face: Face, made: str, *, tty: bool, stdin: bool, at_terminal: bool) -> int:
+def _attached(face: Face, made: str, options: dict[str, Any], *, stdin: bool, at_terminal: bool) -> int:
     """Start an exec, pass everything on until it ends or is left, and return its exit code."""
     api = face.client.api
 
@@ -60,9 +60,9 @@ def _attached(face: Face, made: str, *, tty: bool, stdin: bool, at_terminal: boo
         api.exec_resize(made, rows, columns)
 
     try:
-        with Stream.executing(face.client, made, tty=tty) as stream:
+        with Stream.executing(face.client, made, tty=options["tty"]) as stream:
             if at_terminal:
-                interactive.at_terminal(face, stream, resize)
+                interactive.at_terminal(face, stream, resize, options["detach_keys"])
             else:
                 if stdin:
                     stream.feed(face)

@@ -13,9 +13,7 @@ import shutil
 import signal
 import socket
 import sys
-import termios
 import threading
-import tty
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -25,6 +23,7 @@ from docker.utils.socket import STDERR, frames_iter
 from nbcontainers.cli.aside import Aside
 from nbcontainers.cli.face import Face
 from nbcontainers.client import Client
+from nbcontainers.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 
 Resize = Callable[[int, int], object]
 
@@ -119,12 +118,18 @@ def is_at_terminal(face: Face, *, stdin: bool, tty: bool) -> bool:
     """Say whether a container is to have this process's terminal.
 
     Raises:
-        click.ClickException: It is, but there is none; the words are docker's.
+        click.ClickException: It is, but there is none, in docker's words; or this system's cannot be given away.
     """
     if not (stdin and tty and face.stdin is None and face.own_stdin):
         return False
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.ClickException("the input device is not a TTY")
+    try:
+        import termios  # noqa: F401
+    except ImportError:
+        raise click.ClickException(
+            "this system's terminal cannot be given to a container: leave out --tty, or use docker's command line"
+        ) from None
     return True
 
 
@@ -137,7 +142,7 @@ def size() -> tuple[int, int]:
 @contextlib.contextmanager
 def size_told(face: Face, resize: Resize) -> Iterator[None]:
     """Tell a container's terminal its rows and columns at once, and whenever those of this process's change."""
-    if not (face.own_stdin and sys.stdout.isatty()):
+    if not (face.own_stdin and sys.stdout.isatty() and hasattr(signal, "SIGWINCH")):
         yield
         return
 
@@ -150,26 +155,36 @@ def size_told(face: Face, resize: Resize) -> Iterator[None]:
             signal.signal(signal.SIGWINCH, handler)
 
 
-def at_terminal(face: Face, stream: Stream, resize: Resize) -> None:
-    """Join a stream to this process's terminal until it ends.
+def at_terminal(face: Face, stream: Stream, resize: Resize, detach_keys: str = "") -> bool:
+    """Join a stream to this process's terminal until it ends, or until its user leaves it.
+
+    The engine looks for the detach keys as well. To look here means to know at once why there is nothing more to come.
 
     Args:
         face: Of a terminal.
         stream: With a terminal.
         resize: Tells the container's terminal its size.
+        detach_keys: What the user leaves it with; empty for docker's own.
+
+    Returns:
+        Whether the user has left it.
     """
+    import termios
+    import tty
+
     stdin_fd = sys.stdin.fileno()
     sys.stdout.flush()
     before = termios.tcgetattr(stdin_fd)
     try:
         tty.setraw(stdin_fd, termios.TCSADRAIN)
         with size_told(face, resize):
-            _join(stream.socket, stdin_fd, sys.stdout.fileno())
+            keys = DetachKeys(parse_keys(detach_keys or DEFAULT_KEYS))
+            return _join(stream.socket, stdin_fd, sys.stdout.fileno(), keys)
     finally:
         termios.tcsetattr(stdin_fd, termios.TCSADRAIN, before)
 
 
-def _join(connection: socket.socket, stdin_fd: int, stdout_fd: int) -> None:
+def _join(connection: socket.socket, stdin_fd: int, stdout_fd: int, keys: DetachKeys) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ)
         selector.register(stdin_fd, selectors.EVENT_READ)
@@ -179,6 +194,8 @@ def _join(connection: socket.socket, stdin_fd: int, stdout_fd: int) -> None:
                     if data := os.read(stdin_fd, _CHUNK_BYTES):
                         with contextlib.suppress(OSError):  # its end is heard below
                             connection.sendall(data)
+                        if keys.feed(data)[1]:
+                            return True
                     else:
                         selector.unregister(stdin_fd)
                     continue
@@ -187,6 +204,6 @@ def _join(connection: socket.socket, stdin_fd: int, stdout_fd: int) -> None:
                 except ConnectionError:
                     data = b""
                 if not data:
-                    return
+                    return False
                 while data:
                     data = data[os.write(stdout_fd, data) :]

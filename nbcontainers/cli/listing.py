@@ -8,6 +8,7 @@ import docker.errors
 
 from nbcontainers.cli import formats
 from nbcontainers.cli.face import Face
+from nbcontainers.cli.following import follow as follow_log
 from nbcontainers.cli.printing import short
 from nbcontainers.cli.tree import container_group, filters_of, image_group, pass_face, tree
 from nbcontainers.cli.watching import watch
@@ -119,18 +120,7 @@ def logs(  # noqa: PLR0913  docker's options
     lines = None if tail == "all" else int(tail)
     if not follow:
         return tables.logs(face.client, container, tail=lines, since=since, until=until)
-    with face.client.another() as following:
-        pieces = following.api.logs(
-            container,
-            stream=True,
-            follow=True,
-            tail="all" if lines is None else lines,
-            timestamps=timestamps,
-            since=since,
-            until=until,
-        )
-        for piece in pieces:
-            face.out(piece)
+    follow_log(face, container, {"tail": tail, "since": since, "until": until, "timestamps": int(timestamps)})
     return None
 
 

@@ -3,7 +3,6 @@
 import contextlib
 
 import docker.errors
-import requests
 
 from nbcontainers.cli import interactive
 from nbcontainers.cli.aside import passed_on
@@ -15,7 +14,6 @@ from nbcontainers.client.ending import Ending
 
 INTERRUPTED = 130
 _STOP_SECONDS = 2
-_LEFT_SECONDS = 1.0  # a stream that ends so long before its container was left with the detach keys
 
 
 def create(face: Face, config: Json, options: Json) -> str:
@@ -89,8 +87,10 @@ class Session:
             if start:
                 self._api.start(self._id)
             if self._at_terminal:
-                interactive.at_terminal(self._face, own, self._resize)
-                return self._code_unless_left(ended)
+                if interactive.at_terminal(self._face, own, self._resize, self._detach_keys):
+                    self._face.err(b"read escape sequence\n")
+                    return 0
+                return ended.code()
             with contextlib.ExitStack() as stack:
                 if self._config["Tty"]:
                     stack.enter_context(interactive.size_told(self._face, self._resize))
@@ -123,14 +123,3 @@ class Session:
 
     def _resize(self, rows: int, columns: int) -> None:
         self._api.resize(self._id, rows, columns)
-
-    def _code_unless_left(self, ended: Ending) -> int:
-        """Return the exit code of a container whose stream has ended, or 0 where only the stream has."""
-        try:
-            self._api.wait(self._id, timeout=_LEFT_SECONDS)
-        except docker.errors.NotFound:
-            pass  # it has removed itself
-        except (requests.Timeout, requests.ConnectionError):
-            self._face.err(b"read escape sequence\n")
-            return 0
-        return ended.code()

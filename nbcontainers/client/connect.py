@@ -5,7 +5,6 @@ the background, which outlives the process that has started it. Docker's own dae
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from nbcontainers.paths import default_run, default_socket
 HOST_VARIABLE = "NBCONTAINERS_HOST"
 DOCKER = "docker"
 _TIMEOUT_SECONDS = 3600
+_HAS_OWN = hasattr(os, "geteuid")  # a user that engines and their directories can belong to: not on Windows
 
 
 class Client(DockerClient):  # type: ignore[misc]
@@ -49,7 +49,13 @@ class Client(DockerClient):  # type: ignore[misc]
 
 
 def own_address() -> str:
-    """Return the address of this user's own engine, whether or not it runs."""
+    """Return the address of this user's own engine, whether or not it runs.
+
+    Raises:
+        Unavailable: This system has none.
+    """
+    if not _HAS_OWN:
+        raise _unavailable_here()
     return f"unix://{default_socket()}"
 
 
@@ -78,7 +84,7 @@ def connect(url: str | None = None, *, start: bool = True, timeout_seconds: floa
     try:
         return _open(where, timeout_seconds)
     except Unavailable:
-        if not start or where != own_address():
+        if not start or not _HAS_OWN or where != own_address():
             raise
         start_engine()
         return _open(where, timeout_seconds)
@@ -105,7 +111,7 @@ def _knock(url: str) -> None:
     Raises:
         OSError: Nobody listens.
     """
-    if url.startswith("unix://"):
+    if url.startswith("unix://") and hasattr(socket, "AF_UNIX"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(url.removeprefix("unix://"))
 
@@ -120,12 +126,21 @@ def _first_cause(error: BaseException) -> str:
     return str(error)
 
 
+def _unavailable_here() -> Unavailable:
+    remedy = f"name a Docker's socket, or set {HOST_VARIABLE}={DOCKER}"
+    return Unavailable("the engine", f"it needs Linux, and this is {sys.platform}", remedy)
+
+
 def start_engine() -> None:
     """Start this user's engine in the background, and return when it answers; a running one is left as it is.
 
     Raises:
         Unavailable: It could not start; the message is its own.
     """
+    if sys.platform != "linux":
+        raise _unavailable_here()
+    import fcntl
+
     run = default_run()
     os.makedirs(run, mode=0o700, exist_ok=True)
     # Two notebooks may start at the same moment: one starts the engine, the other finds it running.

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbcontainers import errors
-from nbcontainers.api.detach import DetachKeys, parse_keys
 from nbcontainers.api.frames import HEADER, Bulk, Lines, Prefix, stamp
+from nbcontainers.detach import DetachKeys, parse_keys
 from nbcontainers.runtime.log import STDERR, STDOUT, Frame
 
 T1, T2 = 1_700_000_000_000_000_001, 1_700_000_001_000_000_000

@@ -184,8 +184,8 @@ def test_who_reads_only_the_beginning_ends_the_command_quietly(face: RecordingFa
 
 
 def test_following_writes_lines_as_they_come(face: RecordingFace) -> None:
-    invoke(["run", "-d", "--name", "talker", "--network", "none", "busybox", "sh", "-c", "echo out; echo more"], face)
-    invoke(["logs", "-f", "talker"], face)
-    assert face.written == b"out\nmore\n"
+    invoke(["run", "-d", "--name", "talker", "--network", "none", "busybox", "sh", "-c", "echo out; echo oh >&2"], face)
+    invoke(["logs", "-f", "--since", "1h", "talker"], face)
+    assert (face.written, face.remarks) == (b"out\n", b"oh\n")
     invoke(["events", "--follow", "--since", "0", "--until", f"{time.time():.6f}", "--filter", "event=create"], face)
     assert b"container create" in face.written
