@@ -38,6 +38,7 @@ from nbcontainers.volumes import Volumes
 
 LETTING_GO_SECONDS = 0.01
 LOST_EXIT_CODE = 137
+NOT_EXECUTED = (126, 127)  # what shells say of a program; Docker has 128 for what fails before
 LOST_ERROR = "the container's shim was killed, and the container with it"
 
 
@@ -177,6 +178,7 @@ class Lifecycle:
         self._let_go(container.id)
         if self._cleanup.is_pending(self._specification.cgroup_path(container)):
             await asyncio.to_thread(self._cleanup.settle)  # it has only just ended
+        connected = False
         try:
             prepared = self.anticipation.take(container) or await self._prepare(container)
             try:
@@ -184,14 +186,15 @@ class Lifecycle:
             except BaseException:
                 prepared.close()
                 raise
+            self._networking.tell(container, "connect", container.networks)
+            self._tell_volumes(container, "mount")
+            connected = True
             connection = await prepared.start()
             await self._started(container, connection)
         except BaseException as error:
-            await self._start_failed(container, error)
+            await self._start_failed(container, error, connected=connected)
             raise
         self.watch(container, connection)
-        self._networking.tell(container, "connect", container.networks)
-        self._tell_volumes(container, "mount")
         self.tell(container, "start")
 
     async def _prepare(self, container: Container) -> Prepared:
@@ -233,12 +236,14 @@ class Lifecycle:
         finally:
             held.release()
 
-    async def _start_failed(self, container: Container, error: BaseException) -> None:
+    async def _start_failed(self, container: Container, error: BaseException, *, connected: bool) -> None:
         """Give back what the start had taken; the container is as before but for the error it now shows."""
-        self._networking.leave(container)
+        left = self._networking.leave(container)
         self.volume_mounts.leave(container)
         self._remove_cgroup(container)
-        code = error.exit_code if isinstance(error, StartError) else 128
+        self._networking.tell(container, "disconnect", left if connected else {})
+        self._tell_volumes(container, "unmount")  # as Docker has it, whether or not they were mounted
+        code = error.exit_code if isinstance(error, StartError) and error.exit_code in NOT_EXECUTED else 128
         container.state = replace(container.state, exit_code=code, error=str(error))
         if container.state.status == "restarting":
             container.change("stop")

@@ -109,6 +109,8 @@ def main(channel: Socket, stdio: list[int], group: Cgroup | None, nice: int) -> 
     except ProgramError as error:
         _report(channel, str(error), error.code)
         code = error.code
+    except InvalidArgument as error:
+        _report(channel, str(error), _NOT_FOUND)
     except (Error, OSError) as error:
         _report(channel, str(error), _FAILED)
     except BaseException as error:
@@ -271,8 +273,13 @@ def _open_terminal(channel: Socket, size: ConsoleSize | None) -> int:
 def _set_sysctls(values: dict[str, str]) -> None:
     # Through the /proc that is outside of the new root: the one inside is read-only already.
     for name, value in values.items():
-        with open(f"/proc/sys/{name.replace('.', '/')}", "w") as file:
-            file.write(value)
+        path = f"/proc/sys/{name.replace('.', '/')}"
+        try:
+            with open(path, "w") as file:
+                file.write(value)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise InvalidArgument(f"error during container init: open {path}: {reason}") from error
 
 
 def _enter_root(spec: Spec) -> None:

@@ -203,14 +203,14 @@ def attach(root_fd: int, mount: Mount, source_fd: int | None = None) -> None:
 
     Raises:
         SyscallError: The mount failed.
-        InvalidArgument: An option or type is unknown.
+        InvalidArgument: An option or type is unknown, or a directory was to be over a file, or a file over a directory.
 
     Source: OCI runtime-spec, config.md § Mounts.
     """
     if source_fd is not None:
         if "subpath" in mount:
             source_fd = _below(root_fd, source_fd, mount["subpath"])
-        _attach_bind(root_fd, mount["destination"], source_fd)
+        _attach_bind(root_fd, mount, source_fd)
     else:
         _mount_kernel(root_fd, mount)
 
@@ -253,10 +253,16 @@ def _below(root_fd: int, source_fd: int, path: str) -> int:
         os.close(source_fd)
 
 
-def _attach_bind(root_fd: int, destination: str, source_fd: int) -> None:
+def _attach_bind(root_fd: int, mount: Mount, source_fd: int) -> None:
     is_directory = stat.S_ISDIR(os.fstat(source_fd).st_mode)
-    target_fd = open_target(root_fd, destination, directory=is_directory)
+    target_fd = open_target(root_fd, mount["destination"], directory=is_directory)
     try:
+        if stat.S_ISDIR(os.fstat(target_fd).st_mode) != is_directory:
+            raise InvalidArgument(
+                f'error mounting "{mount["source"]}" to rootfs at "{mount["destination"]}": not a directory: Are you '
+                f"trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and "
+                f"is the expected type"
+            )
         mounts.move_mount(source_fd, "", dir_fd=target_fd)
     finally:
         os.close(target_fd)

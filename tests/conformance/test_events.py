@@ -67,6 +67,52 @@ def test_a_life(client: docker.DockerClient) -> None:
     assert by_action["volume", "unmount"] == {"driver": "local", "container": container.id}
 
 
+_CONNECTED = [("network", "connect"), ("volume", "mount"), ("network", "disconnect"), ("volume", "unmount")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code", "between"),
+    [
+        ({"command": "no-such"}, 400, 127, _CONNECTED),
+        ({"command": "/etc/passwd"}, 400, 126, _CONNECTED),
+        ({"volumes": ["lasting:/data", "/tmp:/etc/passwd"]}, 400, 127, _CONNECTED),
+        ({"sysctls": {"net.no.such": "1"}}, 400, 127, _CONNECTED),
+        ({"user": "no-such"}, 500, 128, _CONNECTED),
+        ({"network": "no-such"}, 404, 128, [("volume", "unmount")]),
+    ],
+)
+def test_a_start_that_fails(
+    client: docker.DockerClient, asked: dict[str, Any], status: int, code: int, between: list[tuple[str, str]]
+) -> None:
+    """What dockerd 20.10 tells; of a user that is not there it tells no mount."""
+    volumes = {"volumes": ["lasting:/data"], "network": "none"}
+    container = client.containers.create("busybox", **{"command": "true", **volumes, **asked})
+    since = time.time()
+    with pytest.raises(docker.errors.APIError) as refused:
+        container.start()
+    container.reload()
+    state = container.attrs["State"]
+    assert (refused.value.response.status_code, state["Status"], state["ExitCode"]) == (status, "created", code)
+    assert state["Error"] == refused.value.explanation
+    container.remove()
+    client.volumes.get("lasting").remove()
+    seen = [(kind, action) for kind, action, _ in _events(client, since)]
+    assert seen == [*between, ("container", "destroy"), ("volume", "destroy")]
+
+
+def test_a_network_that_comes_before_the_start(client: docker.DockerClient) -> None:
+    container = client.containers.create("busybox", "true", network="late")
+    network = client.networks.create("late")
+    try:
+        container.start()
+        assert container.wait()["StatusCode"] == 0
+        container.reload()
+        assert container.attrs["NetworkSettings"]["Networks"]["late"]["NetworkID"] == network.id
+    finally:
+        container.remove(force=True)
+        network.remove()
+
+
 def test_those_of_the_past_alone(client: docker.DockerClient) -> None:
     since = time.time()
     client.containers.create("busybox", "true", name="first")
