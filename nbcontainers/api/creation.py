@@ -122,7 +122,7 @@ def _host_config(body: wire.CreateRequest) -> HostConfig:
     namespaces.check_together(body, asked)
     options = security.read(asked.security_opt or [])
     log = asked.log_config or wire.LogConfig()
-    log_driver, log_max_bytes, log_max_files = log_options.read(log.type, log.config or {})
+    log_files = log_options.read(log.type, log.config or {})
     return HostConfig(
         mounts=mounts.of_request(asked.binds or [], asked.mounts or []),
         volumes_from=tuple(asked.volumes_from or ()),
@@ -185,10 +185,11 @@ def _host_config(body: wire.CreateRequest) -> HostConfig:
         dns_search=tuple(asked.dns_search or ()),
         dns_options=tuple(asked.dns_options or ()),
         group_add=tuple(asked.group_add or ()),
-        log_driver=log_driver,
+        log_driver=log_files.driver,
         log_options=log.config or {},
-        log_max_bytes=log_max_bytes,
-        log_max_files=log_max_files,
+        log_max_bytes=log_files.max_bytes,
+        log_max_files=log_files.max_files,
+        log_compress=log_files.compress,
     )
 
 

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Iterator
 
+from nbcontainers.engine.log_attributes import Details
 from nbcontainers.runtime.log import Frame
 
 HEADER = struct.Struct(">BxxxL")
@@ -39,18 +40,18 @@ class Prefix:
 
     Args:
         timestamps: Its time.
-        details: Docker's ``--details``: what the log's options ask to be told of the container, and a space. Such
-            options are refused, so it is the space alone.
+        details: Docker's ``--details``: what the log's options have it tell of the container, and a space.
     """
 
-    def __init__(self, *, timestamps: bool, details: bool = False) -> None:
+    def __init__(self, *, timestamps: bool, details: Details | None = None) -> None:
         self._timestamps = timestamps
-        self._details = b" " if details else b""
-        self.is_empty = not (timestamps or details)
+        self._details = details
+        self.is_empty = not timestamps and details is None
 
     def at(self, ns: int) -> bytes:
         """Return it for a line of this time."""
-        return stamp(ns) + self._details if self._timestamps else self._details
+        details = b"" if self._details is None else self._details.at(ns) + b" "
+        return stamp(ns) + details if self._timestamps else details
 
 
 class Bulk:
@@ -75,7 +76,7 @@ class Bulk:
         text, data = self._prefix.at(frame.ns), frame.data
         ended = data.endswith(b"\n")
         body = data[:-1].replace(b"\n", b"\n" + text) + b"\n" if ended else data.replace(b"\n", b"\n" + text)
-        begun = b"" if frame.stream in self._inside else text
+        begun = b"" if frame.stream in self._inside and not frame.begins else text
         if ended:
             self._inside.discard(frame.stream)
         else:

@@ -1,20 +1,23 @@
 """Where a container's output goes: Docker's log drivers and their options, as far as this engine has them.
 
 Every log lies in files of the engine's own format; ``json-file`` and ``local`` are names for that, with the sizes that
-Docker gives them. The options ``labels`` and ``env`` choose what ``docker logs --details`` shows before each line.
+Docker gives them. What ``labels``, ``env`` and ``tag`` have the log tell of the container is in
+``engine.log_attributes``.
 
 Source: Docker documentation, "JSON File logging driver" and "Local file logging driver" § Options.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 from nbcontainers import errors
+from nbcontainers.engine import log_attributes
 
 LogDriver = Literal["json-file", "local", "none"]
 
 _FILE_OPTIONS = frozenset(("max-size", "max-file", "compress", "mode", "max-buffer-size"))
 _OPTIONS: dict[str, frozenset[str]] = {
-    "json-file": _FILE_OPTIONS | {"labels", "labels-regex", "env", "env-regex", "tag"},
+    "json-file": _FILE_OPTIONS | log_attributes.OPTIONS,
     "local": _FILE_OPTIONS,
     "none": frozenset(),
 }
@@ -24,27 +27,37 @@ _ELSEWHERE = frozenset(("awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "jou
 _SIZE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-def read(name: str, options: dict[str, str]) -> tuple[LogDriver, int, int]:
-    """Return the driver, the size of a log file in bytes (0: the engine's own), and how many there may be.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFiles:
+    """How a log is kept: how large a file is (0: the engine's own size), how many, whether full ones are packed."""
+
+    driver: LogDriver
+    max_bytes: int
+    max_files: int
+    compress: bool
+
+
+def read(name: str, options: dict[str, str]) -> LogFiles:
+    """Return how a container's log is to be kept.
 
     Raises:
         errors.InvalidArgument: There is no such driver or option, or a value makes no sense.
         errors.Unsupported: This engine has not got it.
     """
     driver = _driver(name)
-    for option, value in options.items():
+    for option in options:
         if option not in _OPTIONS[driver]:
             raise errors.InvalidArgument(f"unknown log opt '{option}' for {driver} log driver")
-        if option in ("labels-regex", "env-regex", "tag"):
-            raise errors.Unsupported(f"the log option is not supported by this engine: '{option}={value}'")
-    _check_compression(driver, options.get("compress", "false"))
     _check_mode(options)
     size, files = (_LOCAL_BYTES, _LOCAL_FILES) if driver == "local" else (0, 1)
     if "max-size" in options and options["max-size"] != "-1":
         size = _size(options["max-size"])
     if "max-file" in options:
         files = _count(options["max-file"])
-    return driver, size, files
+    compress = _flag(options.get("compress", "false"))
+    if compress and driver == "json-file" and (files < 2 or not size):
+        raise errors.InvalidArgument("compress cannot be true when max-file is less than 2 or max-size is not set")
+    return LogFiles(driver=driver, max_bytes=size, max_files=files, compress=compress)
 
 
 def _driver(name: str) -> LogDriver:
@@ -69,11 +82,10 @@ def _check_mode(options: dict[str, str]) -> None:
         _size(size, "max-buffer-size")
 
 
-def _check_compression(driver: str, value: str) -> None:
+def _flag(value: str) -> bool:
     if value not in ("true", "false"):
         raise errors.InvalidArgument(f"invalid value '{value}' for compress: true or false is wanted")
-    if value == "true" and driver == "json-file":
-        raise errors.Unsupported("log files are not compressed by this engine: leave out compress=true")
+    return value == "true"
 
 
 def _count(text: str) -> int:

@@ -13,6 +13,7 @@ from nbcontainers.api import frames, output, responses
 from nbcontainers.api.calls import Call
 from nbcontainers.api.output import Selection
 from nbcontainers.api.routing import Route
+from nbcontainers.engine.log_attributes import Details
 from nbcontainers.runtime import log
 from nbcontainers.runtime.log import Reader
 from nbcontainers.runtime.rewind import Place
@@ -47,16 +48,16 @@ async def logs(call: Call) -> web.StreamResponse:
     directory = call.engine.log_directory(container.id)
     asked = selection(call, streams)
     tty = container.config.tty
-    prefix = frames.Prefix(timestamps=call.flag("timestamps"), details=call.flag("details"))
+    details = Details(directory) if call.flag("details") else None
+    prefix = frames.Prefix(timestamps=call.flag("timestamps"), details=details)
     follow = call.flag("follow") and call.engine.is_live(container)
-    place = await _place(directory, asked)
+    place, reader = await _opened(directory, asked)
     kind = frames.content_type(tty, call.version)
     if follow:
-        with output.Follower(call.engine, container, Reader(directory, place.segment, place.offset)) as follower:
+        with output.Follower(call.engine, container, reader) as follower:
             response = await responses.stream(call, kind)
             await _follow(response, follower, asked, place, frames.Lines(tty=tty, prefix=prefix))
             return response
-    reader = Reader(directory, place.segment, place.offset)
     try:
         form = frames.Lines(tty=tty, prefix=prefix) if call.flag("follow") else frames.Bulk(tty=tty, prefix=prefix)
         return await _send(call, kind, reader, asked, place, form)
@@ -64,10 +65,20 @@ async def logs(call: Call) -> web.StreamResponse:
         reader.close()
 
 
-async def _place(directory: str, asked: Selection) -> Place:
-    if log.size(directory) <= INLINE_LOG_BYTES or (asked.tail is None and asked.since_ns is None):
-        return output.place(directory, asked)
-    return await asyncio.to_thread(output.place, directory, asked)
+async def _opened(directory: str, asked: Selection) -> tuple[Place, Reader]:
+    """Return where a selection begins, and a reader that is there."""
+    packed = log.is_packed(directory)
+    if not packed and (log.size(directory) <= INLINE_LOG_BYTES or (asked.tail is None and asked.since_ns is None)):
+        place = output.place(directory, asked)
+        return place, Reader(directory, place.segment, place.offset)
+    return await asyncio.to_thread(_opened_slowly, directory, asked)
+
+
+def _opened_slowly(directory: str, asked: Selection) -> tuple[Place, Reader]:
+    place = output.place(directory, asked)
+    reader = Reader(directory, place.segment, place.offset)
+    reader.prepare()
+    return place, reader
 
 
 async def _send(
@@ -128,8 +139,7 @@ async def columns(call: Call) -> web.StreamResponse:
     container = call.engine.container(call.parameters["id"])
     directory = call.engine.log_directory(container.id)
     asked = selection(call, output.ALL_STREAMS)
-    place = await _place(directory, asked)
-    reader = Reader(directory, place.segment, place.offset)
+    place, reader = await _opened(directory, asked)
     try:
         response = await responses.stream(call, "application/octet-stream")
         for frame in output.selected(reader, asked, place):

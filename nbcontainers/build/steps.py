@@ -21,7 +21,7 @@ from nbcontainers.build.instructions import Copy, Text
 from nbcontainers.build.layerwriter import LayerWriter, Wish
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.selection import Picked, Root
-from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import files, overlay
 from nbcontainers.linux.mounts import openat2
@@ -347,7 +347,7 @@ def owner(snapshots: Snapshots, snapshot: str | None, name: str) -> tuple[int, i
     with opened(snapshots.view(snapshot)) as root_fd:
         try:
             identity = users.look_up(name, [], read=lambda path: _read_inside(root_fd, path))
-        except NotFound as error:
+        except InvalidArgument as error:
             raise BuildError(str(error)) from error
     return identity.uid, identity.gid
 

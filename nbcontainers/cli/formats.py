@@ -12,10 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from nbcontainers.cli.functions import to_json
 from nbcontainers.cli.printing import age, command, short
-from nbcontainers.cli.templates import parse
 from nbcontainers.client.units import human_bytes
+from nbcontainers.templates import parse, to_json
 
 Json = dict[str, Any]
 Cell = Callable[[Json], Any]

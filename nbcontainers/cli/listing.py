@@ -104,23 +104,23 @@ def _cut(table: tables.Table, whole: bool) -> tables.Table:
 
 
 @tree.command()
+@click.option("--details", is_flag=True, help="With what the log's options have it tell: labels, variables, the tag.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
 @click.option("-n", "--tail", default="all", help="The last so many lines.")
-@click.option("--since", default=None, help="RFC 3339 time or seconds.")
-@click.option("--until", default=None, help="RFC 3339 time or seconds.")
+@click.option("--since", default=None, help="RFC 3339 time, seconds, or how long ago, such as 10m.")
+@click.option("--until", default=None, help="RFC 3339 time, seconds, or how long ago.")
 @click.option("-t", "--timestamps", is_flag=True, help="Write each line's time, when following.")
 @click.argument("container")
 @pass_face
-def logs(  # noqa: PLR0913  docker's options
-    face: Face, *, container: str, follow: bool, tail: str, since: str | None, until: str | None, timestamps: bool
-) -> Any:
+def logs(face: Face, /, container: str, follow: bool, timestamps: bool, **asked: Any) -> Any:
     """Return a container's output, one row per line."""
+    tail = asked.pop("tail")
     if tail != "all" and not tail.isdigit():
         raise click.UsageError(f"invalid value '{tail}' for --tail: a number, or all")
-    lines = None if tail == "all" else int(tail)
     if not follow:
-        return tables.logs(face.client, container, tail=lines, since=since, until=until)
-    follow_log(face, container, {"tail": tail, "since": since, "until": until, "timestamps": int(timestamps)})
+        return tables.logs(face.client, container, tail=None if tail == "all" else int(tail), **asked)
+    details = int(asked.pop("details"))
+    follow_log(face, container, {"tail": tail, "details": details, "timestamps": int(timestamps), **asked})
     return None
 
 

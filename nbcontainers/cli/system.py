@@ -7,11 +7,11 @@ import click
 
 from nbcontainers.cli import formats
 from nbcontainers.cli.face import Face
-from nbcontainers.cli.functions import to_json
 from nbcontainers.cli.listing import filter_option, format_option
 from nbcontainers.cli.tree import container_group, filters_of, image_group, pass_face, tree
 from nbcontainers.client import doctor as examine
 from nbcontainers.client import tables
+from nbcontainers.templates import to_json
 
 Json = dict[str, Any]
 

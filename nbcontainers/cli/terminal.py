@@ -101,7 +101,8 @@ def show(value: Any) -> None:
 def _show_table(frame: pd.DataFrame) -> None:
     """Print a table in as much room as there is; a log is printed as it was written."""
     if {"stream", "line"} <= set(frame.columns):
-        for stream, line in zip(frame["stream"], frame["line"], strict=True):
+        lines = frame["details"] + " " + frame["line"] if "details" in frame else frame["line"]
+        for stream, line in zip(frame["stream"], lines, strict=True):
             print(line, file=sys.stderr if stream == "stderr" else sys.stdout)
         return
     size = shutil.get_terminal_size() if sys.stdout.isatty() else None

@@ -7,7 +7,7 @@ import html
 import struct
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -356,16 +356,25 @@ def disk_usage(client: DockerClient) -> Table:
 
 
 def logs(
-    client: DockerClient, container: str, *, tail: int | None = None, since: str | None = None, until: str | None = None
+    client: DockerClient,
+    container: str,
+    *,
+    tail: int | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    details: bool = False,
 ) -> Table:
     """Return a container's output, one row per line.
 
     Returns:
-        Columns time (UTC timestamp, nanoseconds), stream (category: stdout, stderr), line (text).
+        Columns time (UTC timestamp, nanoseconds), stream (category: stdout, stderr), line (text); with ``details`` also
+        details (text), what the log's options have it tell of the container: ``a=b,c=d``, escaped as in a URL.
     """
     query: dict[str, object] = {
         name: value for name, value in (("tail", tail), ("since", since), ("until", until)) if value is not None
     }
+    if details:
+        return _with_details(_lines_of_docker(client, container, {**query, "details": 1}))
     if extension.is_ours(client):
         identifier = client.api.inspect_container(container)["Id"]
         return _lines_of_frames(extension.get_bytes(client, f"/containers/{identifier}/logs/columns", **query))
@@ -422,15 +431,20 @@ def _log_table(lines: list[bytes], times: list[tuple[int, int, int]]) -> Table:
 
 def _lines_of_docker(client: DockerClient, container: str, query: dict[str, object]) -> Table:
     """Ask a Docker daemon for both streams, one after the other, with Docker's own stamps."""
-    tail = query.pop("tail", "all")
+    api, tail = client.api, query.get("tail")
     lines: list[bytes] = []
     times: list[tuple[int, int, int]] = []
     for number, stream in ((1, "stdout"), (2, "stderr")):
-        text = client.api.logs(
-            container, stdout=stream == "stdout", stderr=stream == "stderr", timestamps=True, tail=tail, **query
-        )
-        for line in text.splitlines():
+        response = api._get(api._url("/containers/{0}/logs", container), params={stream: 1, "timestamps": 1, **query})
+        for line in api._get_result(container, False, response).splitlines():
             stamp, _, rest = line.partition(b" ")
             lines.append(rest)
             times.append((pd.Timestamp(stamp.decode()).value, number, 1))
-    return Table(_log_table(lines, times).sort_values("time", kind="stable").reset_index(drop=True))
+    table = _log_table(lines, times).sort_values("time", kind="stable").reset_index(drop=True)
+    return Table(table if tail is None else table.tail(cast(int, tail)).reset_index(drop=True))
+
+
+def _with_details(table: Table) -> Table:
+    """Take what stands in front of each line, up to a space, into a column of its own."""
+    parts = table["line"].str.partition(" ") if len(table) else pd.DataFrame({0: [], 2: []}, dtype="object")
+    return Table(table.assign(line=parts[2], details=parts[0]))

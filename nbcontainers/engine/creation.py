@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine import devices, health, restarts, sharing, sysctls
+from nbcontainers.engine import devices, health, log_attributes, restarts, sharing, sysctls
 from nbcontainers.engine.model import BindMount, Container, ContainerConfig, HostConfig, MountPoint
 from nbcontainers.engine.names import new_id
 from nbcontainers.engine.specification import (
@@ -36,7 +36,7 @@ def plan(name: str, image: Image, config: ContainerConfig, host_config: HostConf
     """Decide what the container will be.
 
     Raises:
-        errors.InvalidArgument: There is no command, or a signal, capability or path is wrong.
+        errors.InvalidArgument: There is no command, or a signal, capability, path or option of the log is wrong.
     """
     container_id = new_id()
     config = _merge(image, config, host_config, container_id)
@@ -55,7 +55,7 @@ def plan(name: str, image: Image, config: ContainerConfig, host_config: HostConf
     restarts.check(host_config.restart_policy, auto_remove=host_config.auto_remove)
     if config.healthcheck is not None:
         health.check(config.healthcheck)
-    return Container(
+    container = Container(
         id=container_id,
         name=name,
         image_id=image.id,
@@ -65,6 +65,8 @@ def plan(name: str, image: Image, config: ContainerConfig, host_config: HostConf
         path=words[0],
         args=tuple(words[1:]),
     )
+    log_attributes.of(container)  # what cannot be carried out at the start is refused now
+    return container
 
 
 def _check(host_config: HostConfig) -> None:

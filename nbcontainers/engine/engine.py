@@ -11,7 +11,7 @@ from pathlib import Path
 from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions, Remote, Workspace
 from nbcontainers.build.running import Runner
-from nbcontainers.engine import creation, limits, recovery, sharing, update, volume_mounts
+from nbcontainers.engine import creation, limits, log_attributes, recovery, sharing, update, volume_mounts
 from nbcontainers.engine.captures import Captures
 from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.control import Control
@@ -138,6 +138,7 @@ class Engine:
             cleanup=self.cleanup,
             specification=self.specification,
         )
+        self.lifecycle.when_started.append(self._note_log_attributes)
         self.volume_files = VolumeFiles(self.volumes, self.lifecycle)
         self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots, self.volumes)
         self.usage = DiskUsage(self.images)
@@ -393,6 +394,10 @@ class Engine:
     def output_directory(self, container: Container) -> str:
         """Return where a container's output is written, whether or not it may be read back as a log."""
         return str(self.specification.directory(container.id))
+
+    def _note_log_attributes(self, container: Container) -> None:
+        with contextlib.suppress(OSError):  # the disk is full: the container goes on all the same
+            log_attributes.record(self.output_directory(container), container)
 
     def tell(self, container: Container, action: str) -> None:
         """Emit an event of a container that no change of state stands behind."""

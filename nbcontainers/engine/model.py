@@ -306,6 +306,7 @@ class HostConfig:
     log_options: dict[str, str] = field(default_factory=dict)
     log_max_bytes: int = 0
     log_max_files: int = 1
+    log_compress: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,6 +146,8 @@ class Specification:
             init=bool(host_config.init) and host_config.namespaces.pid == "",
             network=_network(container),
         )
+        if host_config.log_compress:
+            request["logCompress"] = True
         return request, rootfs_fd
 
     def _own_files(self, container: Container) -> dict[str, str]:

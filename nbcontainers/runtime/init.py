@@ -110,7 +110,8 @@ def main(channel: Socket, stdio: list[int], group: Cgroup | None, nice: int) -> 
         _report(channel, str(error), error.code)
         code = error.code
     except InvalidArgument as error:
-        _report(channel, str(error), _NOT_FOUND)
+        # Docker does not tell a file that is not there, or is of another kind, from a program that is not.
+        _report(channel, str(error), _NOT_FOUND if isinstance(error.__cause__, OSError) else _FAILED)
     except (Error, OSError) as error:
         _report(channel, str(error), _FAILED)
     except BaseException as error:

@@ -163,7 +163,7 @@ class _Keeper:
 
         Raises:
             RefusedError: The child could not become the program.
-            NotFound: There is no such user.
+            InvalidArgument: There is no such user.
             OSError: ESRCH, the container has ended; or another step failed.
         """
         if self._driver.version == 2:  # as the container's first process, see ``shim``

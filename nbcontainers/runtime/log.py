@@ -6,7 +6,8 @@ The shim reads in big chunks; each chunk becomes one *frame*, stamped once with 
 
 ``begins`` is 1 when the first byte begins a line, 0 when it goes on with one of an earlier frame of its stream. The
 length stands at both ends, so that a reader can walk forwards and backwards (see ``rewind``). Frames go to *segments*,
-``log/00000001`` and on; a full segment is closed and the oldest are removed. A frame of stream ``END`` says that the
+``log/00000001`` and on; a full segment is closed and the oldest are removed; where it is wanted, a closed one is
+compressed (see ``packed``). A frame of stream ``END`` says that the
 output is complete. A frame that a crash cut short fails the check of its two lengths and is left out.
 
 Nothing here looks at single lines until somebody asks for them: a line begins in the frame that has its first byte,
@@ -23,8 +24,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nbcontainers.runtime.packed import Packed
+
 STDIN, STDOUT, STDERR, END = 0, 1, 2, 255
 DIRECTORY = "log"
+PACKED = ".gz"
 HEADER = struct.Struct("<QIBBxx")
 FIRST_SEGMENT = f"{DIRECTORY}/00000001"
 TRAILER = struct.Struct("<I")
@@ -39,11 +43,12 @@ class Writer:
         directory: The container's directory.
         max_bytes: How large all segments together may become.
         max_files: In how many segments; at least two are kept, so that a rotation never loses the newest output.
+        compress: Whether full segments are compressed.
     """
 
-    __slots__ = ("_directory", "_fd", "_keep", "_number", "_segment_bytes", "_size", "_unfinished")
+    __slots__ = ("_compressor", "_directory", "_fd", "_keep", "_number", "_segment_bytes", "_size", "_unfinished")
 
-    def __init__(self, directory: str, max_bytes: int, max_files: int) -> None:
+    def __init__(self, directory: str, max_bytes: int, max_files: int, *, compress: bool = False) -> None:
         self._directory = f"{directory}/{DIRECTORY}"
         self._keep = max(max_files, 2)
         self._segment_bytes = max(max_bytes if max_files > 1 else max_bytes // self._keep, 1 << 12)
@@ -52,6 +57,11 @@ class Writer:
             os.mkdir(self._directory, 0o700)  # not its parents: the container may have been removed meanwhile
         except FileExistsError:
             pass
+        self._compressor = None
+        if compress:
+            from nbcontainers.runtime.packed import Compressor
+
+            self._compressor = Compressor(self._directory)
         present = segments(directory)
         self._open(max(present, default=1))
         if os.fstat(self._fd).st_size:  # an empty one was made ahead, or by a run that could not be started
@@ -90,20 +100,29 @@ class Writer:
         self._open(self._number + 1)
         os.close(full_fd)
         self._drop_surplus()
+        if self._compressor is not None:
+            self._compressor.begin(self._number)
 
     def _drop_surplus(self) -> None:
         """Remove the oldest segments as far as all of them together are larger than they may be.
 
         Every start of a container begins a segment, so there may be many small ones.
         """
-        present = sorted(int(name) for name in os.listdir(self._directory) if name.isdigit())
-        sizes = [os.stat(f"{self._directory}/{number:08d}").st_size for number in present]
+        present = _numbers(self._directory)
+        sizes = [_size(self._directory, number) for number in present]
         while len(present) > self._keep and sum(sizes) >= self._keep * self._segment_bytes:
-            os.unlink(f"{self._directory}/{present.pop(0):08d}")
+            number = present.pop(0)
+            for suffix in ("", PACKED) if self._compressor is not None else ("",):
+                try:
+                    os.unlink(f"{self._directory}/{number:08d}{suffix}")
+                except FileNotFoundError:
+                    continue
             sizes.pop(0)
 
     def close(self, now_ns: int) -> None:
         """Write the end mark."""
+        if self._compressor is not None:
+            self._compressor.stop()
         self.write(END, b"", now_ns)
         os.close(self._fd)
 
@@ -123,9 +142,44 @@ class Frame:
 def segments(directory: str) -> list[int]:
     """Return the numbers of a container's segments, oldest first."""
     try:
-        return sorted(int(name) for name in os.listdir(f"{directory}/{DIRECTORY}") if name.isdigit())
+        return _numbers(f"{directory}/{DIRECTORY}")
     except FileNotFoundError:
         return []
+
+
+def _numbers(log_directory: str) -> list[int]:
+    return sorted({int(stem) for name in os.listdir(log_directory) if (stem := name.removesuffix(PACKED)).isdigit()})
+
+
+def _size(log_directory: str, number: int) -> int:
+    """Return the size of a segment, as it is or was before it was compressed; 0 where it has gone."""
+    path = f"{log_directory}/{number:08d}"
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        from nbcontainers.runtime import packed
+
+    try:
+        return packed.unpacked_size(f"{path}{PACKED}")
+    except FileNotFoundError:
+        return 0
+
+
+def open_segment(directory: str, number: int) -> tuple[int, Packed | None]:
+    """Return a descriptor of a segment, and where it is compressed what reads it.
+
+    Raises:
+        FileNotFoundError: A rotation has removed it.
+    """
+    path = f"{directory}/{DIRECTORY}/{number:08d}"
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags), None
+    except FileNotFoundError:
+        from nbcontainers.runtime.packed import Packed
+
+    fd = os.open(f"{path}{PACKED}", flags)
+    return fd, Packed(fd)
 
 
 class Reader:
@@ -142,6 +196,7 @@ class Reader:
         self._number = segment
         self._offset = offset
         self._fd = -1
+        self._packed: Packed | None = None
 
     def frames(self) -> Iterator[Frame]:
         """Yield what is there now; call again when more was written. ``END`` frames are among it."""
@@ -161,14 +216,24 @@ class Reader:
             self._offset = 0
         self._number = present[0]
         try:
-            self._fd = os.open(f"{self._directory}/{DIRECTORY}/{self._number:08d}", os.O_RDONLY | os.O_CLOEXEC)
+            self._fd, self._packed = open_segment(self._directory, self._number)
         except FileNotFoundError:
             return False
         return True
 
+    def prepare(self) -> None:
+        """Open the segment; of a compressed one all before the place is read here, which takes a while."""
+        if self._open_segment() and self._packed is not None:
+            self._packed.pread(1, self._offset)
+
+    def _read(self) -> bytes:
+        if self._packed is not None:
+            return self._packed.pread(_READ_BYTES, self._offset)
+        return os.pread(self._fd, _READ_BYTES, self._offset)
+
     def _frames_of_segment(self) -> Iterator[Frame]:
         while True:
-            block = os.pread(self._fd, _READ_BYTES, self._offset)
+            block = self._read()
             position = 0
             while position + HEADER.size <= len(block):
                 ns, size, stream, begins = HEADER.unpack_from(block, position)
@@ -199,5 +264,13 @@ class Reader:
 
 
 def size(directory: str) -> int:
-    """Return how many bytes a container's log takes on disk."""
-    return sum(os.stat(f"{directory}/{DIRECTORY}/{number:08d}").st_size for number in segments(directory))
+    """Return how many bytes a container has written to its log, as far as they are kept."""
+    return sum(_size(f"{directory}/{DIRECTORY}", number) for number in segments(directory))
+
+
+def is_packed(directory: str) -> bool:
+    """Say whether a part of a container's log is compressed."""
+    try:
+        return any(name.endswith(PACKED) for name in os.listdir(f"{directory}/{DIRECTORY}"))
+    except FileNotFoundError:
+        return False

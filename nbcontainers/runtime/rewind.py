@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from nbcontainers.runtime.log import DIRECTORY, HEADER, OVERHEAD, TRAILER, Frame, segments
+from nbcontainers.runtime.log import DIRECTORY, HEADER, OVERHEAD, TRAILER, Frame, open_segment, segments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,9 +98,13 @@ def backwards(directory: str) -> Iterator[tuple[int, int, Frame]]:
     """Yield segment, offset and frame, the newest first."""
     for number in reversed(segments(directory)):
         try:
-            fd = os.open(f"{directory}/{DIRECTORY}/{number:08d}", os.O_RDONLY | os.O_CLOEXEC)
+            fd, packed = open_segment(directory, number)
         except FileNotFoundError:
             return  # removed by a rotation, and so are all older ones
+        if packed is not None:
+            from nbcontainers.runtime.packed import unpack
+
+            fd = unpack(fd)
         try:
             for offset, frame in _backwards_in_segment(fd):
                 yield number, offset, frame

@@ -10,6 +10,7 @@ mount over something outside of it.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -262,7 +263,7 @@ def _attach_bind(root_fd: int, mount: Mount, source_fd: int) -> None:
                 f'error mounting "{mount["source"]}" to rootfs at "{mount["destination"]}": not a directory: Are you '
                 f"trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and "
                 f"is the expected type"
-            )
+            ) from NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         mounts.move_mount(source_fd, "", dir_fd=target_fd)
     finally:
         os.close(target_fd)

@@ -269,7 +269,12 @@ class Shim:
         if self._driver.version == 1 and self._group is not None:
             self._name_group(self._group, request["spec"]["linux"]["cgroupsPath"])
         self._directory_fd = os.open(request["directory"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._log = log.Writer(request["directory"], request["logMaxBytes"], request["logMaxFiles"])
+        self._log = log.Writer(
+            request["directory"],
+            request["logMaxBytes"],
+            request["logMaxFiles"],
+            compress=request.get("logCompress", False),
+        )
         self._stdio.begin(tty=request["tty"], open_stdin=request["openStdin"])
         self._remove(EXIT_NAME)  # of an earlier run
         self._listen()

@@ -216,6 +216,7 @@ class Request(TypedDict):
         openStdin: It gets a standard input.
         logMaxBytes: The size of a file of its log.
         logMaxFiles: How many there may be.
+        logCompress: Those that are full are compressed.
         mounted: The root file system is mounted already: its descriptor is sent along, before all others.
         network: ``namespace``: the descriptor of one is sent along.
         shared: The namespaces that are not the container's own, of each a descriptor is sent along, in this order.
@@ -232,6 +233,7 @@ class Request(TypedDict):
     logMaxBytes: int
     logMaxFiles: int
     network: Literal["none", "host", "namespace"]
+    logCompress: NotRequired[bool]
     mounted: NotRequired[bool]
     shared: NotRequired[list[Shared]]
     init: NotRequired[bool]

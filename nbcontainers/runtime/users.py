@@ -7,7 +7,7 @@ Source: Dockerfile reference § USER; passwd(5), group(5).
 
 from __future__ import annotations
 
-from nbcontainers.errors import NotFound
+from nbcontainers.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def look_up(user: str, additional: list[str], read: Callable[[str], str] | None 
         read: Reads a file of the container; by default the caller is in its root already.
 
     Raises:
-        NotFound: A name that is in neither database.
+        InvalidArgument: A name that is in neither database.
     """
     name, colon, group_name = (user or "0").partition(":")
     read = read or _read
@@ -46,7 +46,7 @@ def look_up(user: str, additional: list[str], read: Callable[[str], str] | None 
     elif name.isdigit():
         uid, gid, home, login = int(name), 0, "/", ""
     else:
-        raise NotFound(f"unable to find user {name}: no matching entries in passwd file")
+        raise InvalidArgument(f"unable to find user {name}: no matching entries in passwd file")
     if colon and group_name:
         gid = _gid(groups, group_name)
         supplementary = []
@@ -62,7 +62,7 @@ def _gid(groups: list[list[str]], name: str) -> int:
         return int(entry[2])
     if name.isdigit():
         return int(name)
-    raise NotFound(f"unable to find group {name}: no matching entries in group file")
+    raise InvalidArgument(f"unable to find group {name}: no matching entries in group file")
 
 
 def _find(rows: list[list[str]], wanted: str, key_column: int) -> list[str] | None:

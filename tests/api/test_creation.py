@@ -51,7 +51,6 @@ def test_the_least() -> None:
     [
         ("SomethingNew", "x"),
         ("LogConfig", {"Type": "syslog"}),
-        ("LogConfig", {"Type": "json-file", "Config": {"tag": "x"}}),
     ],
 )
 def test_nothing_is_silently_ignored(field: str, value: object) -> None:
@@ -168,6 +167,11 @@ def test_log_options() -> None:
     assert convert({"LogConfig": {"Type": "", "Config": {"max-file": "100"}}})[1].log_driver == "json-file"
     _, host = convert({"LogConfig": {"Type": "local", "Config": {"compress": "true"}}})
     assert (host.log_driver, host.log_max_bytes, host.log_max_files) == ("local", 20 << 20, 5)
+    compressed = {"compress": "true", "max-size": "1m", "max-file": "2", "tag": "x", "labels-regex": "^a"}
+    _, host = convert({"LogConfig": {"Type": "json-file", "Config": compressed}})
+    assert (host.log_compress, host.log_options) == (True, compressed)
+    with pytest.raises(errors.InvalidArgument, match="compress cannot be true when max-file is less than 2"):
+        convert({"LogConfig": {"Type": "json-file", "Config": {"compress": "true", "max-size": "1m"}}})
 
 
 def test_modes_of_logs() -> None:

@@ -1,5 +1,7 @@
 """How a log goes out: in bulk and by line, stamped and not; and detach keys."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from nbcontainers import errors
 from nbcontainers.api.frames import HEADER, Bulk, Lines, Prefix, stamp
 from nbcontainers.detach import DetachKeys, parse_keys
+from nbcontainers.engine.log_attributes import Details
 from nbcontainers.runtime.log import STDERR, STDOUT, Frame
 
 T1, T2 = 1_700_000_000_000_000_001, 1_700_000_001_000_000_000
@@ -36,15 +39,24 @@ def test_bulk() -> None:
 def test_bulk_stamps_where_lines_begin() -> None:
     bulk = Bulk(tty=True, prefix=STAMPED)
     first = bulk.format(Frame(T1, STDOUT, b"a\nb"))
-    second = bulk.format(Frame(T2, STDOUT, b"b\nc\n"))
+    second = bulk.format(Frame(T2, STDOUT, b"b\nc\n", begins=0))
     third = bulk.format(Frame(T2, STDOUT, b"d\n"))
     assert first + second + third == S1 + b"a\n" + S1 + b"bb\n" + S2 + b"c\n" + S2 + b"d\n"
 
 
-def test_details_stand_between_time_and_line() -> None:
-    detailed = Prefix(timestamps=True, details=True)
+def test_a_line_that_never_ended_is_not_gone_on_with_by_another_run() -> None:
+    bulk = Bulk(tty=True, prefix=STAMPED)
+    assert (
+        bulk.format(Frame(T1, STDOUT, b"half")) + bulk.format(Frame(T2, STDOUT, b"new\n"))
+        == S1 + b"half" + S2 + b"new\n"
+    )
+
+
+def test_details_stand_between_time_and_line(tmp_path: Path) -> None:
+    none = Details(str(tmp_path))
+    detailed = Prefix(timestamps=True, details=none)
     assert parts(Bulk(tty=False, prefix=detailed).format(Frame(T1, STDOUT, b"a\n"))) == [(1, S1 + b" a\n")]
-    assert Lines(tty=True, prefix=Prefix(timestamps=False, details=True)).format(Frame(T1, STDOUT, b"a\n")) == b" a\n"
+    assert Lines(tty=True, prefix=Prefix(timestamps=False, details=none)).format(Frame(T1, STDOUT, b"a\n")) == b" a\n"
 
 
 def test_lines_are_whole() -> None:

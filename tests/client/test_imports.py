@@ -17,7 +17,7 @@ _FACES = ("client", "cli", "notebook", "server")
 
 def _imported_at_once(source: str) -> set[str]:
     """Return what a module imports when it is imported itself."""
-    found = set()
+    found: set[str] = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.Import):
             found.update(name.name for name in node.names)

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
-
-from nbcontainers.cli.functions import FUNCTIONS, go_text, truth
+from nbcontainers.errors import InvalidArgument
+from nbcontainers.templates.functions import FUNCTIONS, go_text, truth
 
 _ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
 _COMMENT = re.compile(r"\s*/\*.*\*/\s*", re.DOTALL)
@@ -33,7 +32,7 @@ Scope = dict[str, Any]
 Expression = Callable[[Any, Scope], Any]
 
 
-class TemplateError(click.UsageError):
+class TemplateError(InvalidArgument):
     """A template cannot be read, or does not fit what it is given."""
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nbcontainers.cli import formats
-from nbcontainers.cli.templates import TemplateError, parse
+from nbcontainers.templates import TemplateError, parse
 
 VALUE = {
     "Name": "/web",
