@@ -61,18 +61,22 @@ class Compressor:
 
     def _compress(self, path: str) -> bool:
         """Put a compressed segment in the place of one; False where it has to stay as it is: the disk is full."""
-        temporary = f"{path}{_TEMPORARY}"
+        temporary, packed = f"{path}{_TEMPORARY}", f"{path}{log.PACKED}"
         try:
-            if self._copy(path, temporary):
-                os.rename(temporary, f"{path}{log.PACKED}")
-                os.unlink(path)
-                return True
-            os.unlink(temporary)
+            complete = self._copy(path, temporary)
         except FileNotFoundError:
-            return True  # a rotation has removed it; should the compressed one be there now, the next one does
+            return True  # a rotation has removed it
         except OSError:
-            os.unlink(temporary)
-        return False
+            complete = False
+        if not complete:
+            _unlink(temporary)
+            return False
+        os.rename(temporary, packed)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            _unlink(packed)  # removed meanwhile: there must be no gap among those that are left
+        return True
 
     def _copy(self, path: str, temporary: str) -> bool:
         """Compress one file into another; False where it was stopped."""
@@ -92,6 +96,13 @@ class Compressor:
         self._stopped = True
         with self._working:
             pass
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
 
 
 def _write(fd: int, data: bytes) -> None:
