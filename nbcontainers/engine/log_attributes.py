@@ -77,8 +77,8 @@ def _facts(container: Container) -> dict[str, Any]:
         "ContainerImageID": container.image_id,
         "ContainerImageName": image,
         "ContainerEnv": list(container.config.env),
-        "ContainerLabels": container.config.labels,
-        "Config": container.host_config.log_options,
+        "ContainerLabels": dict(sorted(container.config.labels.items())),
+        "Config": dict(sorted(container.host_config.log_options.items())),
     }
 
 
