@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nbcontainers.cli import Face
+from nbcontainers.lessons import debian
 from tests.busybox import root_file_system
 from tests.engine_process import EngineProcess, running_engine
 
@@ -23,6 +24,19 @@ def faces_engine(need: Callable[..., None]) -> Iterator[EngineProcess]:
     need("root", "busybox")
     with running_engine() as running:
         running.client.api.import_image_from_data(root_file_system(), repository="busybox", tag="latest")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def debian_engine(need: Callable[..., None]) -> Iterator[EngineProcess]:
+    """An engine with the images busybox and debian:12.
+
+    What one test installs on Debian is in the cache of builds for all that install it by the same words.
+    """
+    need("root", "busybox", "debian")
+    with running_engine() as running:
+        running.client.api.import_image_from_data(root_file_system(), repository="busybox", tag="latest")
+        debian.provide(running.client)
         yield running
 
 

@@ -1,7 +1,8 @@
 """What people run in containers: Postgres and Redis, from Debian's packages, by a compose file that builds them.
 
 The base is a root file system that mmdebstrap makes once per machine; Postgres and Redis are built on it as anybody
-would, by ``apt-get install`` in a Dockerfile.
+would, by ``apt-get install`` in a Dockerfile. The tutorials do that by the same words, on the same engine: whoever
+comes second finds it in the cache, as the images stay.
 """
 
 import shutil
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from nbcontainers.lessons import debian
 from tests.engine_process import EngineProcess
 
 # The first time on a machine Debian is installed, and each time Postgres is: on a busy machine that takes minutes.
@@ -23,9 +23,14 @@ Compose = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def compose(engine: EngineProcess, need: Callable[..., None]) -> Iterator[Compose]:
-    """Runs docker-compose for a project of the shop and returns what it prints; its images are there."""
-    need("root", "busybox", "debian")
+def engine(debian_engine: EngineProcess) -> EngineProcess:
+    """That of the tutorials which need Debian."""
+    return debian_engine
+
+
+@pytest.fixture(scope="module")
+def compose(engine: EngineProcess) -> Iterator[Compose]:
+    """Runs docker-compose for a project of the shop and returns what it prints; its images are there, and stay."""
     if shutil.which("docker-compose") is None:
         pytest.skip("docker-compose is not installed")
 
@@ -39,14 +44,11 @@ def compose(engine: EngineProcess, need: Callable[..., None]) -> Iterator[Compos
             timeout=300,
         ).stdout
 
-    debian.provide(engine.client)
     run("shop", "build", "--quiet")
     yield run
     for project in ("shop", "other"):
-        run(project, "down", "-v", "-t", "0", "--rmi", "all")
+        run(project, "down", "-v", "-t", "0")
     engine.client.volumes.prune(filters={"all": True})  # those of images, which a plain "down" leaves
-    engine.client.images.remove(debian.TAG)
-    engine.client.api.prune_builds()
 
 
 def visit(compose: Compose, project: str) -> list[str]:
