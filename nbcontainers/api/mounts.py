@@ -6,12 +6,12 @@ daemon/volume/mounts/linux_parser.go.
 
 import os
 import posixpath
-import re
 from typing import Literal
 
 from nbcontainers import errors
 from nbcontainers.api.wire import requests as wire
 from nbcontainers.engine.model import BindMount, MountKind
+from nbcontainers.volumes.options import check_name
 
 PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
 # Of each kind one word at most; labels and consistency have no effect without SELinux, and on Linux.
@@ -22,7 +22,6 @@ _WORDS = (
     frozenset(("nocopy",)),
     frozenset(("cached", "delegated", "consistent", "default")),
 )
-_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _TMPFS_WORDS = ("exec", "noexec")
 _KINDS: dict[str, MountKind] = {"bind": "bind", "volume": "volume", "tmpfs": "tmpfs", "image": "image"}
 
@@ -42,21 +41,16 @@ def short(bind: str) -> BindMount:
     if not first or len(rest) > 2 or (len(rest) == 1 and _is_mode(rest[0])):
         raise errors.InvalidArgument(f"invalid volume specification: '{bind}': SOURCE:/DESTINATION[:OPTIONS] is wanted")
     source, destination, mode = ("", first, "") if not rest else (first, rest[0], rest[1] if rest[1:] else "")
+    kind: Literal["bind", "volume"] = "bind" if source.startswith("/") else "volume"
     if not _is_mode(mode):
         raise errors.InvalidArgument(f"invalid mode: {mode}")
-    if not destination.startswith("/"):
-        kind = "bind" if source.startswith("/") else "volume"
-        raise errors.InvalidArgument(
-            f"invalid volume specification: '{bind}': invalid mount config for type \"{kind}\": invalid mount path: "
-            f"'{destination}' mount path must be absolute"
-        )
-    kind = _kind_of_source(source)
+    if kind == "volume" and source:
+        check_name(source)
     options = [word for word in mode.split(",") if word]
     propagation = next((word for word in options if word in PROPAGATIONS), "")
-    if propagation and kind == "volume":
+    if problem := _problem_of_short(kind, destination, nocopy="nocopy" in options, propagation=propagation):
         raise errors.InvalidArgument(
-            f"invalid volume specification: '{bind}': invalid mount config for type \"volume\": field BindOptions must "
-            f"not be specified"
+            f"invalid volume specification: '{bind}': invalid mount config for type \"{kind}\": {problem}"
         )
     return BindMount(
         kind=kind,
@@ -69,6 +63,17 @@ def short(bind: str) -> BindMount:
         copy_up="nocopy" not in options,
         make_source=kind == "bind",
     )
+
+
+def _problem_of_short(kind: str, destination: str, *, nocopy: bool, propagation: str) -> str:
+    """Say what does not go together in a short form, in Docker's words."""
+    if not destination.startswith("/"):
+        return f"invalid mount path: '{destination}' mount path must be absolute"
+    if posixpath.normpath(destination) in ("/", "//"):
+        return "invalid specification: destination can't be '/'"
+    if propagation and kind == "volume":
+        return "field BindOptions must not be specified"
+    return "field VolumeOptions must not be specified" if nocopy and kind == "bind" else ""
 
 
 def _is_mode(text: str) -> bool:
@@ -91,17 +96,6 @@ def volumes_from(entry: str) -> tuple[str, bool]:
     return name, "ro" in mode.split(",")
 
 
-def _kind_of_source(source: str) -> Literal["bind", "volume"]:
-    if source.startswith("/"):
-        return "bind"
-    if source and not _VOLUME_NAME.fullmatch(source):
-        raise errors.InvalidArgument(
-            f'create {source}: "{source}" includes invalid characters for a local volume name, only '
-            f'"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
-        )
-    return "volume"
-
-
 def long(mount: wire.Mount) -> BindMount:
     """Check one entry of ``Mounts``.
 
@@ -115,8 +109,8 @@ def long(mount: wire.Mount) -> BindMount:
     volume = mount.volume_options or wire.VolumeOptions()
     tmpfs = mount.tmpfs_options or wire.TmpfsOptions()
     driver = volume.driver_config or wire.DriverConfig()
-    if mount.type == "volume":
-        _kind_of_source(mount.source)
+    if mount.type == "volume" and mount.source:
+        check_name(mount.source)
     if mount.type == "bind" and not bind.create_mountpoint and not os.path.exists(mount.source):
         raise errors.InvalidArgument(
             f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
@@ -179,6 +173,8 @@ def _problem_of_bind(mount: wire.Mount) -> str:
 
 def _problem_of_volume(mount: wire.Mount) -> str:
     subpath = mount.volume_options.subpath if mount.volume_options else ""
+    if mount.read_only and not mount.source:
+        return "must not set ReadOnly mode when using anonymous volumes"
     if subpath and not mount.source:
         return "must not set Subpath when using anonymous volumes"
     return "" if _is_local(subpath) else "subpath must be a relative path within the volume"

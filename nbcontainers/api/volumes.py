@@ -10,6 +10,7 @@ from nbcontainers.api.calls import Call
 from nbcontainers.api.filters import labels_match
 from nbcontainers.api.routing import Route
 from nbcontainers.api.wire import requests as wire
+from nbcontainers.engine.names import new_id
 from nbcontainers.volumes import Volume
 
 VOLUME_FILTERS = frozenset(("dangling", "driver", "label", "name"))
@@ -49,7 +50,10 @@ async def create(call: Call) -> web.Response:
     """``POST /volumes/create``: a name that is there already is not an error, as in Docker."""
     body = await call.body(wire.VolumeCreateRequest)
     if body.driver not in (None, "", "local"):
-        raise errors.NotFound(f"create {body.name}: error looking up volume plugin {body.driver}: plugin not found")
+        raise errors.NotFound(
+            f"create {body.name or new_id()}: error looking up volume plugin {body.driver}: "
+            f'plugin "{body.driver}" not found'
+        )
     if body.cluster_volume_spec:
         raise errors.Unsupported("cluster volumes are not supported")
     volumes = call.engine.volumes

@@ -183,32 +183,34 @@ def _resolve_mounts(container: Container, volumes: Volumes, donors: list[Contain
     taken: set[str] = set()
     for path in (*(mount.destination for mount in asked), *container.host_config.tmpfs):
         if _clean(path) in taken:
-            raise errors.InvalidArgument(f"Duplicate mount point: {path}")
+            raise errors.InvalidArgument(f"Duplicate mount point: {_clean(path)}")
         taken.add(_clean(path))
     inherited: dict[str, MountPoint] = {}
     for donor, entry in zip(donors, container.host_config.volumes_from, strict=True):
         inherited |= {mount.destination: mount for mount in _inherit(donor, entry)}
     yield from (mount for path, mount in inherited.items() if path not in taken)
     taken |= set(inherited)
-    for path in container.config.volumes:
+    for given in container.config.volumes:
+        path = given if given.startswith("/") or not given else f"/{given}"  # an image may have a relative one
         if _clean(path) not in taken:
             asked.append(BindMount(kind="volume", source="", destination=path, text=path))
     for mount in asked:
         if mount.kind == "volume":
-            _check_driver(mount.driver or (container.host_config.volume_driver if mount.text else ""))
+            _check_driver(mount, mount.driver or (container.host_config.volume_driver if mount.text else ""))
         yield _resolve_mount(mount, volumes)
     for path, options in container.host_config.tmpfs.items():
         yield MountPoint(kind="tmpfs", name="", source="", destination=_clean(path), read_only=False, options=options)
 
 
-def _check_driver(name: str) -> None:
+def _check_driver(mount: BindMount, name: str) -> None:
     """Refuse volume drivers other than the one there is.
 
     Raises:
         errors.NotFound: It is another one.
     """
     if name not in ("", "local"):
-        raise errors.NotFound(f'error looking up volume plugin {name}: plugin "{name}" not found')
+        volume = mount.source or new_id()
+        raise errors.NotFound(f'create {volume}: error looking up volume plugin {name}: plugin "{name}" not found')
 
 
 def _inherit(donor: Container, entry: str) -> Iterator[MountPoint]:
@@ -230,7 +232,7 @@ def _clean(path: str) -> str:
         raise errors.InvalidArgument(f"invalid mount path: '{path}' mount path must be absolute")
     clean = "/" + clean.lstrip("/")
     if clean == "/":
-        raise errors.InvalidArgument(f"invalid mount path: '{path}', destination can't be '/'")
+        raise errors.InvalidArgument("invalid specification: destination can't be '/'")
     return clean
 
 

@@ -415,8 +415,10 @@ class Lifecycle:
             self._state.forget(container.id)
 
     async def _remove_anonymous_volumes(self, container: Container) -> None:
+        """Remove the volumes that were made for a container, but those that others have from it."""
+        of_others = {mount.name for other in self.containers.values() for mount in other.mounts}
         for mount in container.mounts:
-            if mount.kind == "volume" and self._specification.is_anonymous(mount.name):
+            if mount.kind == "volume" and self._specification.is_anonymous(mount.name) and mount.name not in of_others:
                 with contextlib.suppress(errors.NotFound, errors.Conflict):
                     await asyncio.to_thread(self._volumes.remove, mount.name)
                     self._events.emit("volume", "destroy", mount.name, {"driver": "local"})

@@ -3,12 +3,29 @@
 Source: OCI runtime-spec, config.md § Mounts; Docker documentation, "tmpfs mounts".
 """
 
+from nbcontainers import errors
 from nbcontainers.engine import sharing
 from nbcontainers.engine.model import Container, HostConfig, MountPoint
+from nbcontainers.linux import mountinfo, mounts
 from nbcontainers.runtime.defaults import default_mounts
 from nbcontainers.runtime.spec import Mount
+from nbcontainers.volumes import mounting as mount_options
 
 _SHM = "/dev/shm"
+_TMPFS_FLAGS = {
+    "ro": mounts.MS_RDONLY,
+    "nosuid": mounts.MS_NOSUID,
+    "nodev": mounts.MS_NODEV,
+    "noexec": mounts.MS_NOEXEC,
+    "sync": mounts.MS_SYNCHRONOUS,
+    "dirsync": mounts.MS_DIRSYNC,
+    "mand": mounts.MS_MANDLOCK,
+    "noatime": mounts.MS_NOATIME,
+    "nodiratime": mounts.MS_NODIRATIME,
+    "relatime": mounts.MS_RELATIME,
+    "strictatime": mounts.MS_STRICTATIME,
+}
+_TMPFS_OPTIONS = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
 
 
 def of(container: Container, own_files: dict[str, str]) -> list[Mount]:
@@ -18,6 +35,8 @@ def of(container: Container, own_files: dict[str, str]) -> list[Mount]:
         container: The container.
         own_files: Files of the engine's, by their paths in the container.
     """
+    for mount in container.mounts:
+        _check_propagation(mount)
     own = [_bind(source, path) for path, source in own_files.items()]
     of_user = [mount_of(mount) for mount in container.mounts]
     replaced = {mount["destination"] for mount in of_user}
@@ -35,6 +54,21 @@ def of(container: Container, own_files: dict[str, str]) -> list[Mount]:
     _make_writable(defaults, container.host_config)
     # What lies deeper is mounted later, whoever asked for it.
     return defaults + sorted([*own, *of_user], key=lambda mount: mount["destination"].count("/"))
+
+
+def _check_propagation(mount: MountPoint) -> None:
+    """Refuse to pass on what is mounted in a source that nothing is passed on from.
+
+    Raises:
+        errors.Internal: The source is on a mount that is not tied to others, in Docker's words.
+    """
+    if mount.propagation.removeprefix("r") not in ("shared", "slave"):
+        return
+    source = mountinfo.of(mount.source)
+    if "shared" in mount.propagation and not source.is_shared:
+        raise errors.Internal(f"path {mount.source} is mounted on {source.point} but it is not a shared mount")
+    if not source.is_shared and not source.is_slave:
+        raise errors.Internal(f"path {mount.source} is mounted on {source.point} but it is not a shared or slave mount")
 
 
 def _shared_memory(host_config: HostConfig) -> list[Mount] | None:
@@ -77,18 +111,19 @@ def mount_of(mount: MountPoint) -> Mount:
 
 
 def _tmpfs(mount: MountPoint) -> Mount:
-    given = [option for option in mount.options.split(",") if option]
-    options = [
-        "nosuid",
-        "nodev",
-        "noexec",
-        *([] if any(o.startswith("mode=") for o in given) else ["mode=1777"]),
-        *given,
-    ]
-    # The last word counts: ``exec`` takes ``noexec`` back.
-    for word in ("suid", "dev", "exec"):
-        if word in given:
-            options = [option for option in options if option != f"no{word}"]
-    if mount.read_only:
-        options.append("ro")
-    return {"destination": mount.destination, "type": "tmpfs", "source": "tmpfs", "options": options}
+    """Describe a tmpfs; of words that exclude each other the last one counts."""
+    flags, data = mount_options.parse(f"nosuid,nodev,noexec,{mount.options}{',ro' if mount.read_only else ''}")
+    words = [word for word, flag in _TMPFS_FLAGS.items() if flags & flag]
+    for word in words:
+        flags &= ~_TMPFS_FLAGS[word]
+    if flags & ~(mounts.MS_PRIVATE | mounts.MS_SLAVE | mounts.MS_REC):  # it has no peers, so it is both
+        raise errors.Unsupported(
+            f"invalid tmpfs options '{mount.options}' of '{mount.destination}': it is a new file system, without peers"
+        )
+    for option in data.split(",") if data else ():
+        name, *value = option.split("=", 1)
+        if name not in _TMPFS_OPTIONS or not value:
+            shown = " ".join(f'"{part}"' for part in (name, *value))
+            raise errors.Internal(f"invalid tmpfs option [{shown}]")
+        words.append(option)
+    return {"destination": mount.destination, "type": "tmpfs", "source": "tmpfs", "options": words}

@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 
-from nbcontainers.errors import InvalidArgument
+from nbcontainers.errors import InvalidArgument, SyscallError
 from nbcontainers.linux import mounts, namespaces, overlay
 from nbcontainers.linux.libc import AT_EMPTY_PATH, AT_RECURSIVE
 
@@ -32,6 +32,12 @@ _FLAGS = {
     "nodev": mounts.MS_NODEV,
     "noexec": mounts.MS_NOEXEC,
     "strictatime": mounts.MS_STRICTATIME,
+    "relatime": mounts.MS_RELATIME,
+    "noatime": mounts.MS_NOATIME,
+    "nodiratime": mounts.MS_NODIRATIME,
+    "sync": mounts.MS_SYNCHRONOUS,
+    "dirsync": mounts.MS_DIRSYNC,
+    "mand": mounts.MS_MANDLOCK,
 }
 _ATTRIBUTES = {
     "ro": mounts.MOUNT_ATTR_RDONLY,
@@ -153,12 +159,12 @@ def open_bind(mount: Mount) -> int:
     else:
         fd = mounts.open_tree(mount["source"], mounts.OPEN_TREE_CLONE | recursive)
     try:
-        if top or (kind and not deep):
-            mounts.mount_setattr("", set_attributes=top, propagation=0 if deep else kind, dir_fd=fd)
-        if everywhere or (kind and deep):
-            mounts.mount_setattr(
-                "", set_attributes=everywhere, propagation=kind if deep else 0, recursive=True, dir_fd=fd
-            )
+        # What is mounted below one that is to be private or a slave alone follows the host, but never leads it.
+        below = kind if deep or not kind else mounts.MS_SLAVE
+        if everywhere or below:
+            mounts.mount_setattr("", set_attributes=everywhere, propagation=below, recursive=True, dir_fd=fd)
+        if top or kind != below:
+            mounts.mount_setattr("", set_attributes=top, propagation=kind if kind != below else 0, dir_fd=fd)
     except BaseException:
         os.close(fd)
         raise
@@ -280,17 +286,44 @@ def _mount_kernel(root_fd: int, mount: Mount) -> None:
             continue
         else:
             data.append(option)
+    if kind == "tmpfs" and not any(option.startswith("mode=") for option in data):
+        data.append(f"mode={_mode_below(root_fd, mount['destination']):o}")
     target_fd = open_target(root_fd, mount["destination"], directory=True)
     target = f"/proc/self/fd/{target_fd}"
     try:
         if kind == "cgroup":
             _mount_cgroup(target, flags)
         elif kind in ("proc", "sysfs", "tmpfs", "devpts", "mqueue"):
-            mounts.mount(mount["source"], target, kind, flags, ",".join(data) or None)
+            _mount_at(mount, target, flags, ",".join(data))
         else:
             raise InvalidArgument(f"unknown mount type '{kind}' for '{mount['destination']}'")
     finally:
         os.close(target_fd)
+
+
+def _mount_at(mount: Mount, target: str, flags: int, data: str) -> None:
+    try:
+        mounts.mount(mount["source"], target, mount["type"], flags, data or None)
+    except SyscallError as error:
+        hint = f"options: {data}" if data else ""
+        message = os.strerror(error.errno or 0)
+        raise SyscallError(error.errno or 0, message, "mount", mount["destination"], hint) from error
+
+
+def _mode_below(root_fd: int, path: str) -> int:
+    """Return the mode that a tmpfs takes over from the directory it covers; one that is made for it is everybody's.
+
+    Source: runc, libcontainer/rootfs_linux.go § tmpfs.
+    """
+    try:
+        fd = mounts.openat2(root_fd, path, os.O_PATH)
+    except OSError:
+        fd = open_target(root_fd, path, directory=True)
+        os.chmod(f"/proc/self/fd/{fd}", 0o1777)
+    try:
+        return stat.S_IMODE(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
 
 
 def _mount_cgroup(target: str, flags: int) -> None:

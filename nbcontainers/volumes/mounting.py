@@ -88,17 +88,20 @@ def is_wanted(driver_opts: dict[str, str]) -> bool:
 
 
 def is_mounted(directory: Path) -> bool:
-    """Say whether something is mounted on the last directory of a path.
+    """Say whether something is mounted on the last directory of a path; on one that is not there nothing is.
 
     Source: openat2(2) § RESOLVE_NO_XDEV.
     """
-    parent_fd = os.open(directory.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        parent_fd = os.open(directory.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         os.close(mounts.openat2(parent_fd, directory.name, os.O_PATH, resolve=mounts.RESOLVE_NO_XDEV))
     except OSError as error:
-        if error.errno == errno.EXDEV:
-            return True
-        raise
+        if error.errno not in (errno.EXDEV, errno.ENOENT):
+            raise
+        return error.errno == errno.EXDEV
     finally:
         os.close(parent_fd)
     return False
@@ -148,7 +151,11 @@ def _finish_bind(directory: str, flags: int) -> None:
 def unmount(directory: Path) -> None:
     """Take away what is mounted on a directory; who has it open, or mounted elsewhere, keeps it."""
     while is_mounted(directory):
-        mounts.umount2(str(directory), mounts.MNT_DETACH)
+        try:
+            mounts.umount2(str(directory), mounts.MNT_DETACH)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # somebody else was quicker
+                raise
 
 
 def opened(driver_opts: dict[str, str], directory: Path) -> int:

@@ -1,4 +1,4 @@
-"""The options of the driver ``local``: which there are, which belong together, and why they are refused.
+"""Names of volumes and options of the driver ``local``: which there may be, and in what words they are refused.
 
 A volume is a directory of the engine's own file system. ``type``, ``device`` and ``o`` mount another one there (see
 ``mounting``); ``size`` is a quota of the engine's file system (see ``quotas``).
@@ -12,12 +12,34 @@ from nbcontainers import errors
 from nbcontainers.linux import mounts
 from nbcontainers.volumes import mounting
 
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 _TOGETHER = {"type": ("device",), "device": ("type",), "o": ("device", "type")}
 _KNOWN = (*_TOGETHER, "size")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?[kmgtp]?i?b?", re.IGNORECASE)
+_LONGEST_NAME = 255
 _LONGEST_BYTES = 4095
 """The kernel reads one page, and leaves out what is longer without a word."""
 _OF_FILE_SYSTEMS = {"sync": mounts.MS_SYNCHRONOUS, "dirsync": mounts.MS_DIRSYNC, "mand": mounts.MS_MANDLOCK}
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a volume's name, in Docker's words.
+
+    Raises:
+        errors.InvalidArgument: It has other characters than it may, or too many or too few.
+    """
+    if len(name) == 1:
+        raise errors.InvalidArgument(
+            f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )
+    if len(name) > _LONGEST_NAME:
+        raise errors.InvalidArgument(f"create {name}: volume name is too long, {_LONGEST_NAME} characters at most")
+    if not NAME.fullmatch(name):
+        shown = name.replace("\\", "\\\\").replace('"', '\\"')
+        raise errors.InvalidArgument(
+            f'create {name}: "{shown}" includes invalid characters for a local volume name, only '
+            f'"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
+        )
 
 
 def check(name: str, driver_opts: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import re
 import secrets
 import threading
 import time
@@ -16,8 +15,6 @@ import msgspec
 from nbcontainers import errors
 from nbcontainers.linux import files
 from nbcontainers.volumes import mounting, options
-
-_VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +83,8 @@ class Volumes:
             errors.InvalidArgument: The name has other characters than Docker allows, or the options make no sense.
         """
         name = name or secrets.token_hex(32)
+        options.check_name(name)
         options.check(name, driver_opts)
-        if not _VALID.fullmatch(name):
-            raise errors.InvalidArgument(
-                f"'{name}' includes invalid characters for a local volume name, "
-                f"only 2 to 255 of [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed; a host directory needs an absolute path"
-            )
         while True:
             with contextlib.suppress(errors.NoSuchVolume):
                 return self.get(name)
@@ -128,7 +121,7 @@ class Volumes:
         """
         directory = self._root / name
         try:
-            if not _VALID.fullmatch(name):
+            if not options.NAME.fullmatch(name):
                 raise errors.NoSuchVolume(name)
             record = msgspec.json.decode((directory / "volume.json").read_bytes(), type=_Record)
         except (FileNotFoundError, NotADirectoryError):
@@ -160,8 +153,7 @@ class Volumes:
             errors.NoSuchVolume: There is none.
         """
         volume = self.get(name)
-        with contextlib.suppress(FileNotFoundError):
-            mounting.unmount(volume.mountpoint)
+        mounting.unmount(volume.mountpoint)
         with self._staging() as going:
             try:
                 volume.mountpoint.parent.rename(going / "removed")

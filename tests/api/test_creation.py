@@ -230,7 +230,20 @@ def test_binds(bind: str, mount: BindMount) -> None:
 
 @pytest.mark.parametrize(
     "bind",
-    ["a", "/a:b", ":/b", "/a:ro", "/a:/b:ro:rw", "/a:/b:ro,rw", "/a:/b:fast", "./a:/b", "data:/b:rslave", "x:/"],
+    [
+        "a",
+        "/a:b",
+        ":/b",
+        "/a:ro",
+        "/a:/b:ro:rw",
+        "/a:/b:ro,rw",
+        "/a:/b:fast",
+        "./a:/b",
+        "data:/b:rslave",
+        "xy:/",
+        "x:/b",
+        "/a:/b:nocopy",
+    ],
 )
 def test_binds_that_are_refused(bind: str) -> None:
     with pytest.raises(errors.InvalidArgument):

@@ -331,7 +331,7 @@ def test_mounts(cli: EngineProcess, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("bound\n")
     options = (
         *("--mount", f"type=bind,source={tmp_path},target=/ro,readonly"),
-        *("--mount", f"type=bind,source={tmp_path},target=/rw,bind-propagation=rslave,bind-recursive=disabled"),
+        *("--mount", f"type=bind,source={tmp_path},target=/rw,bind-propagation=private,bind-recursive=disabled"),
         *("--mount", "type=volume,source=labelled,target=/vol,volume-label=a=b,volume-nocopy"),
         *("--mount", "type=tmpfs,target=/tmpfs,tmpfs-size=1m,tmpfs-mode=0750"),
         *("--tmpfs", "/scratch:size=2m,exec,mode=700"),
@@ -352,7 +352,7 @@ def test_mounts(cli: EngineProcess, tmp_path: Path) -> None:
     assert shown["/tmpfs"]["TmpfsOptions"] == {"SizeBytes": 1 << 20, "Mode": 0o750}
     found = {mount["Destination"]: mount for mount in inspect(cli, "many")["Mounts"]}
     assert sorted(found) == ["/ro", "/rw", "/tmpfs", "/vol"]
-    assert found["/rw"]["Propagation"] == "rslave"
+    assert found["/rw"]["Propagation"] == "private"
     assert found["/vol"]["Mode"] == "z"
 
 
@@ -377,26 +377,50 @@ def test_a_part_of_a_volume_and_no_way_out_of_it(client: docker.DockerClient) ->
         client.volumes.get("parts").remove()
 
 
-def test_mounts_of_the_host_show_where_they_are_asked_for(cli: EngineProcess, tmp_path: Path) -> None:
-    """A mount that is made on the host later, below the source of a bind, comes through with ``rslave`` alone."""
+# By mode: whether the container sees what the host mounts later, at the top and below what was mounted before; and
+# whether the host sees what the container mounts, at the top and below. As with dockerd 20.10.
+PROPAGATION = {
+    "private": (False, True, False, False),
+    "rprivate": (False, False, False, False),
+    "slave": (True, True, False, False),
+    "rslave": (True, True, False, False),
+    "shared": (True, True, True, True),
+    "rshared": (True, True, True, True),
+}
+
+
+def test_mounts_are_seen_by_whom_they_are_passed_on_to(cli: EngineProcess, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    _host("mount", "--bind", str(source), str(source))
+    _host("mount", "-t", "tmpfs", "none", str(source))
     try:
+        _host("mount", "--make-private", str(source))
+        for mode, kind in (("rshared", "a shared"), ("slave", "a shared or slave")):
+            refused = cli.docker("run", "--rm", "-v", f"{source}:/m:{mode}", "busybox", "true", check=False)
+            assert f"path {source} is mounted on {source} but it is not {kind} mount" in refused.stderr.decode()
         _host("mount", "--make-shared", str(source))
         (source / "below").mkdir()
-        for name, propagation in (("private", "rprivate"), ("slave", "rslave")):
-            cli.docker("run", "-d", "--name", name, "-v", f"{source}:/m:{propagation}", *SLEEP)
         _host("mount", "-t", "tmpfs", "none", str(source / "below"))
-        try:
-            pids = {name: inspect(cli, name)["State"]["Pid"] for name in ("private", "slave")}
-            below = {name: " /m/below " in Path(f"/proc/{pid}/mounts").read_text() for name, pid in pids.items()}
-            assert below == {"private": False, "slave": True}
-        finally:
-            _host("umount", str(source / "below"))
+        for mode in PROPAGATION:
+            for directory in (f"of-host/{mode}", mode):
+                (source / directory).mkdir(parents=True)
+                (source / "below" / directory).mkdir(parents=True)
+            rights = ("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--network", "none")
+            cli.docker("run", "-d", "--name", f"m-{mode}", *rights, "-v", f"{source}:/m:{mode}", *SLEEP)
+        for mode in PROPAGATION:
+            for place in (source, source / "below"):
+                _host("mount", "-t", "tmpfs", "none", str(place / "of-host" / mode))
+            script = f"for at in /m /m/below; do mount -t tmpfs none $at/{mode}; done"
+            cli.docker("exec", f"m-{mode}", "sh", "-c", script)
+        here = Path("/proc/self/mounts").read_text()
+        for mode, expected in PROPAGATION.items():
+            inside = Path(f"/proc/{inspect(cli, f'm-{mode}')['State']['Pid']}/mounts").read_text()
+            seen = [f" {place}/of-host/{mode} " in inside for place in ("/m", "/m/below")]
+            seen += [f" {place}/{mode} " in here for place in (source, source / "below")]
+            assert (mode, *seen) == (mode, *expected)
     finally:
-        cli.docker("rm", "-f", "private", "slave", check=False)
-        _host("umount", str(source))
+        cli.docker("rm", "-f", *(f"m-{mode}" for mode in PROPAGATION), check=False)
+        _host("umount", "--recursive", str(source))
 
 
 def _host(*command: str) -> None:

@@ -110,6 +110,27 @@ def test_an_images_volume_is_anonymous_and_goes_with_the_container(client: docke
     until(lambda: len(client.volumes.list()) == 1)
 
 
+def test_what_others_have_from_a_container_stays_with_them(client: docker.DockerClient) -> None:
+    first = client.containers.create("data", "true")
+    second = client.containers.create("busybox", "true", volumes_from=[first.id])
+    second.remove(v=True)
+    assert len(client.volumes.list()) == 1
+    third = client.containers.create("busybox", ["cat", "/data/file"], volumes_from=[first.id])
+    first.remove(v=True)
+    third.start()
+    assert third.wait()["StatusCode"] == 0
+    assert third.logs() == b"of the image"
+    third.remove(v=True)
+    assert client.volumes.list() == []
+
+
+def test_a_relative_volume_of_an_image(client: docker.DockerClient) -> None:
+    container = client.api.create_container("busybox", ["ls", "-d", "/rel"], volumes={"rel": {}})
+    client.api.start(container)
+    assert client.api.wait(container)["StatusCode"] == 0
+    client.api.remove_container(container, v=True)
+
+
 def test_a_named_volume_stays_when_the_container_goes(client: docker.DockerClient) -> None:
     container = client.containers.create("data", "true", volumes={"named": {"bind": "/data", "mode": "rw"}})
     container.remove(v=True)
@@ -136,6 +157,17 @@ def test_in_memory(client: docker.DockerClient) -> None:
     assert (mode, full) == ("700", str(1 << 20))
     assert client.volumes.list() == []
     assert sh(client, "ls /data | wc -l", tmpfs={"/data": ""}) == "0\n"
+    modes = {"/data": "", "/new": "", "/given": "mode=700,noatime,nosuid,suid"}
+    assert sh(client, "stat -c %a /data /new /given", tmpfs=modes) == "750\n1777\n700\n"  # the directory's own, if any
+    mounted = sh(client, "grep ' /given ' /proc/mounts", tmpfs=modes)
+    assert mounted.startswith("tmpfs /given tmpfs rw,nodev,noexec,noatime,mode=700")
+    for wrong, said in (
+        ("bogus", r'invalid tmpfs option \["bogus"]'),
+        ("huge=x", r'\["huge" "x"]'),
+        ("shared", "peers"),
+    ):
+        with pytest.raises(APIError, match=said):
+            sh(client, "true", tmpfs={"/t": wrong})
 
 
 def test_volumes_survive_the_engine(engine: EngineProcess, client: docker.DockerClient) -> None:

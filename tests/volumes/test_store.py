@@ -86,7 +86,7 @@ def test_anonymous_volumes_have_names_of_their_own(volumes: Volumes) -> None:
 
 @pytest.mark.parametrize("name", ["a", "../x", "a/b", ".hidden", "-x", "_x", "ä" * 3, "a b", "x\n", "x" * 256, "/etc"])
 def test_names_that_are_none(volumes: Volumes, tmp_path: Path, name: str) -> None:
-    with pytest.raises(errors.InvalidArgument, match="invalid characters for a local volume name"):
+    with pytest.raises(errors.InvalidArgument, match="volume name"):
         create(volumes, name)
     for refused in (volumes.get, volumes.remove):
         with pytest.raises(errors.NoSuchVolume, match="no such volume"):
