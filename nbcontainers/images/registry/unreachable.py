@@ -97,7 +97,7 @@ def _of_tls(endpoint: Endpoint, error: ssl.SSLError) -> str:
         return f"{text}{hint if text == _UNKNOWN_AUTHORITY else ''}"
     said = error.reason or str(error)
     if said in _PLAIN_HTTP:
-        return f"server gave HTTP response to HTTPS client: {insecure}"
+        return f"http: server gave HTTP response to HTTPS client: {insecure}"
     if any(word in said for word in _WANTS_CERTIFICATE):
         return f"it wants another certificate of us: put one into {directory}/client.cert, its key into client.key"
     return said.lower().replace("_", " ")

@@ -8,7 +8,15 @@ import pytest
 
 from nbcontainers import errors
 from nbcontainers.images.registry import Credentials, Patience, Registries, Settings
-from tests.images.registry.servers import PASSWORD, USER, Issued, RegistryServer, TokenServer, running_registry
+from tests.images.registry.servers import (
+    PASSWORD,
+    USER,
+    FaultyProxy,
+    Issued,
+    RegistryServer,
+    TokenServer,
+    running_registry,
+)
 from tests.images.registry.test_transport import Bytes
 from tests.images.registry.tls import OWN_ADDRESS, Authority, ConnectProxy, own_host
 
@@ -74,7 +82,7 @@ async def test_an_insecure_registry_need_not_prove_who_it_is(secure: RegistrySer
     [
         (AUTHORITY.issue(OWN_ADDRESS, expired=True), "x509: certificate has expired"),
         (AUTHORITY.issue("192.0.2.9"), f"x509: certificate is not valid for '{OWN_ADDRESS}'"),
-        (None, "server gave HTTP response to HTTPS client: serve with --insecure-registry {}"),
+        (None, "http: server gave HTTP response to HTTPS client: serve with --insecure-registry {}"),
     ],
 )
 async def test_a_bad_certificate_is_refused(
@@ -147,6 +155,18 @@ async def test_a_proxy_is_asked_for_a_tunnel(
         await _takes(registries, secure.address)
         assert set(proxy.tunnels) == {secure.address}
         await registries.close()
+
+
+async def test_a_proxy_is_asked_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_registry(host=OWN_ADDRESS) as server, FaultyProxy(server.address) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:secret@{proxy.address}")
+        door = Registries(Settings(insecure=(server.address,)))
+        await _takes(door, server.address)
+        await door.close()
+        assert proxy.received
+        for method, path, headers in proxy.received:
+            assert path.startswith(f"http://{server.address}/v2/"), method
+            assert headers["Proxy-Authorization"] == "Basic bWU6c2VjcmV0"
 
 
 async def test_a_proxy_that_does_not_let_us_through_is_named(
