@@ -373,6 +373,8 @@ class _Execution:
         await asyncio.gather(*self._build.digests.values(), return_exceptions=True)
         for name in self._build.digests:
             self._build.images.unprotect(name)
+        with contextlib.suppress(OSError):  # the disk is full, and it is but a count
+            self._build.cache.keep_uses()
 
 
 def _read(context: Path, path: str) -> str:

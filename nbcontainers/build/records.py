@@ -1,7 +1,7 @@
 """What the build cache has on the disk: one record for each layer that a step made, and for each cache mount.
 
 A record is *shared* when an image has its layer, so that forgetting it frees nothing; it is *in use* when a build or a
-container stands on it just now. How often a step was found again is counted since the engine was started.
+container stands on it just now. How often a step was found again, and when last, outlives the engine.
 
 Source: Docker Engine API v1.47, ``BuildCache``; BuildKit, client/diskusage.go.
 """
@@ -44,22 +44,21 @@ def all_records(cache: Cache, caches: Caches, images: Images) -> list[Record]:
             with contextlib.suppress(NotFound):  # removed since
                 names.update(snapshots.chain(top))
     found = [_of_mount(path, used) for path, used in caches.places()]
-    for name, description in cache.made_layers().items():
+    for name, made in cache.made_layers().items():
         with contextlib.suppress(OSError, NotFound):  # removed since
             created_ns = os.stat(snapshots.files(name)).st_ctime_ns
-            uses, used_ns = cache.uses_of(name)
             found.append(
                 Record(
                     id=name,
                     parent=next(iter(snapshots.chain(name)[1:]), ""),
                     kind=REGULAR,
-                    description=description,
+                    description=made.said,
                     in_use=name in in_use,
                     shared=name in shared,
                     size_bytes=snapshots.usage_bytes(name),
                     created_ns=created_ns,
-                    used_ns=used_ns,
-                    uses=uses,
+                    used_ns=made.used_ns,
+                    uses=made.uses,
                 )
             )
     return sorted(found, key=lambda record: record.created_ns)

@@ -213,7 +213,7 @@ class StageBuild:
             digest = _known(made.diff_id) if made.diff_id else asyncio.ensure_future(self._digest(key, made))
             self._build.digests[made.snapshot] = digest
         if made.snapshot:
-            self._build.cache.use(made.snapshot)
+            self._build.cache.use(key)
         self._cached = True
         self.events.put_nowait(CacheHit())
         self.draft.advance(key, made.snapshot, str(one))
@@ -360,7 +360,8 @@ class StageBuild:
 
     async def _digest(self, key: str, made: Made) -> str:
         diff_id = await asyncio.to_thread(layers.diff_id, self._snapshots.files(made.snapshot))
-        self._build.cache.put(key, Made(snapshot=made.snapshot, diff_id=diff_id, said=made.said))
+        made.diff_id = diff_id
+        self._build.cache.put(key, made)
         return diff_id
 
 

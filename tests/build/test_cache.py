@@ -29,3 +29,23 @@ def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
         table.put("a", Made(snapshot=f"{number}", diff_id=""))
     assert len(Cache(path).layers()) == 1
     assert len(path.read_bytes().splitlines()) == 1
+
+
+def test_what_was_found_again_is_counted_across_engines(tmp_path: Path) -> None:
+    path = tmp_path / "cache.jsonl"
+    table = Cache(path)
+    table.put("a", Made(snapshot="one", diff_id="sha256:1", said="RUN a"))
+    table.use("a")
+    table.use("a")
+    table.use("pruned meanwhile")
+    table.keep_uses()
+    before = path.read_bytes()
+    table.keep_uses()
+    assert path.read_bytes() == before  # nothing more to say
+    found = Cache(path).made_layers()["one"]
+    assert (found.uses, found.said, found.used_ns > 0) == (2, "RUN a", True)
+    for _ in range(cache._FEW_LINES + 5):
+        table.use("a")
+        table.keep_uses()
+    assert len(path.read_bytes().splitlines()) < 100
+    assert Cache(path).made_layers()["one"].uses == cache._FEW_LINES + 7
