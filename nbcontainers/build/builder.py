@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbcontainers.build import bases, cache, checking, graph, ignore, rules, stubs
-from nbcontainers.build.bases import Pull
+from nbcontainers.build import cache, checking, graph, ignore, rules, stubs
+from nbcontainers.build.bases import Bases, Pull
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.caches import Caches
 from nbcontainers.build.cachespecs import CacheSpec
@@ -35,6 +35,7 @@ from nbcontainers.build.graph import Graph, Wish
 from nbcontainers.build.ignore import Matcher
 from nbcontainers.build.imports import Importer, Imports
 from nbcontainers.build.parser import parse
+from nbcontainers.build.platforms import Platform
 from nbcontainers.build.records import CACHE_MOUNT, REGULAR, Record, all_records
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.running import Runner
@@ -127,13 +128,13 @@ class Builder:
         for tag in options.tags:
             normalize(tag)
         try:
-            plan, build = self._plan(context, options)
-            seen: set[str] = set()
-            while wanting := bases.wanting(plan, self.images, seen, always=options.pull):
-                for name in wanting:
-                    async for event in bases.pulled(name, self._pull, options):
+            found = Bases(self.images, options)
+            plan, build = self._plan(context, options, found)
+            while wanting := found.wanting(plan):
+                for name, platform in wanting:
+                    async for event in found.pull(name, platform, self._pull):
                         yield event
-                plan, build = self._plan(context, options)  # with what those want to have run first
+                plan, build = self._plan(context, options, found)  # with what those want to have run first
             warnings: list[str] = []
             build.imports = await self._importer.open(options.cache_from, options.logins, warnings.append)
             for text in warnings:
@@ -152,14 +153,17 @@ class Builder:
     def _new_scratch(self) -> Scratch:
         return Scratch(self._scratch, self._discard)
 
-    def _plan(self, context: Workspace, options: BuildOptions) -> tuple[Graph, Build]:
+    def _plan(self, context: Workspace, options: BuildOptions, found: Bases) -> tuple[Graph, Build]:
         """Read the Dockerfile, and sort its stages."""
         tree = parse(_read(context.path, options.dockerfile))
         buildargs = {name: value for name, value in options.buildargs.items() if value is not None}
         checked = buildargs.get(CHECK) or tree.directives.get("check", "").partition(" ")[0]
         checks = Checks(settings=rules.settings(checked))
         wish = Wish(
-            buildargs=buildargs, target=options.target, platform=options.platform, triggers_of=self._triggers_of
+            buildargs=buildargs,
+            target=options.target,
+            platform=options.platform,
+            triggers_of=lambda name, platform: _triggers_of(found, name, platform),
         )
         plan = graph.plan(tree, wish, checks)
         checking.check(plan, checks)
@@ -167,6 +171,7 @@ class Builder:
         created = timestamp() if epoch is None else timestamp(epoch * 10**9)
         build = Build(
             images=self.images,
+            bases=found,
             runner=self.runner,
             cache=self.cache,
             caches=self.caches,
@@ -185,13 +190,6 @@ class Builder:
             imports=Imports(self.images),
         )
         return plan, build
-
-    def _triggers_of(self, name: str) -> list[str]:
-        """Return what an image wants to have run first; one that is not there is an error later, where it is used."""
-        try:
-            return self.images.get(name).config.config.on_build or []
-        except (NotFound, InvalidArgument):
-            return []
 
     def _allowed(self, options: BuildOptions, imports: Imports) -> frozenset[str] | None:
         """Return the steps that may be taken from the cache; images that are here limit them, other places add to it.
@@ -375,6 +373,14 @@ class _Execution:
             self._build.images.unprotect(name)
         with contextlib.suppress(OSError):  # the disk is full, and it is but a count
             self._build.cache.keep_uses()
+
+
+def _triggers_of(found: Bases, name: str, platform: Platform) -> list[str]:
+    """Return what an image wants to have run first; one that is not there is an error later, where it is used."""
+    try:
+        return found.get(name, platform).config.config.on_build or []
+    except (NotFound, InvalidArgument):
+        return []
 
 
 def _read(context: Path, path: str) -> str:

@@ -41,6 +41,7 @@ class Stage:
         start: Its FROM.
         base: The base with its variables replaced: a stage's name or an image's.
         parent: The stage that it builds on, None for an image or nothing.
+        platform: What it is for; the machine that runs its commands may be another one.
         triggers: What its base wants to have run first.
         body: Its own instructions.
         sources: For each name that its instructions copy or mount from, what is meant.
@@ -50,6 +51,7 @@ class Stage:
     start: From
     base: str
     parent: int | None
+    platform: Platform
     triggers: list[Instruction] = field(default_factory=list)
     body: list[Instruction] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
@@ -95,7 +97,7 @@ class Wish:
     buildargs: dict[str, str]
     target: str
     platform: str
-    triggers_of: Callable[[str], list[str]]
+    triggers_of: Callable[[str, Platform], list[str]]
 
 
 def plan(tree: Tree, wish: Wish, checks: Checks) -> Graph:
@@ -117,10 +119,8 @@ class _Planner:
         self._checks = checks
         self._instructions = [typed.parse(node) for node in tree.nodes]
         self._platform = platforms.parse(wish.platform) if wish.platform else platforms.this()
-        if self._platform.os != "linux" or self._platform.architecture != platforms.this().architecture:
-            raise InvalidArgument(
-                f"cannot build for the platform '{self._platform}': this machine runs {platforms.this()}"
-            )
+        if self._platform.os != "linux":
+            raise InvalidArgument(f"cannot build for the platform '{self._platform}': images for linux are built")
         self._stages: list[Stage] = []
 
     def graph(self) -> Graph:
@@ -199,14 +199,15 @@ class _Planner:
         base, hint = self._in_from(start, start.base)
         if not base:
             raise start.node.error(f"base name ({start.base}) should not be blank{hint}", start.base)
-        if start.platform:
-            self._check_platform(start)
         parent = self._stage_named(base)
-        stage = Stage(number=len(self._stages), start=start, base=base, parent=parent)
+        platform = self._platform_of(start) if start.platform else self._platform
+        if parent is not None:
+            platform = self._stages[parent].platform
+        stage = Stage(number=len(self._stages), start=start, base=base, parent=parent, platform=platform)
         if parent is not None:
             texts = [one.trigger for one in self._stages[parent].body if isinstance(one, Onbuild)]
         else:
-            texts = [] if base == SCRATCH else self._wish.triggers_of(base)
+            texts = [] if base == SCRATCH else self._wish.triggers_of(base, platform)
         stage.triggers = [self._trigger(start, text) for text in texts]
         for trigger in stage.triggers:
             self._take(stage, trigger)
@@ -226,7 +227,7 @@ class _Planner:
                 self._checks.warn("UndefinedArgInFrom", start.node, name, hint)
         return expansion.text, hint
 
-    def _check_platform(self, start: From) -> None:
+    def _platform_of(self, start: From) -> Platform:
         text, hint = self._in_from(start, start.platform)
         if not text:
             raise start.node.error(f"empty platform value from expression {start.platform}{hint}", start.platform)
@@ -241,9 +242,11 @@ class _Planner:
             part in start.stage for part in (platform.os, platform.architecture) if start.stage
         ):
             self._checks.warn("FromPlatformFlagConstDisallowed", start.node, text)
-        if (platform.os, platform.architecture) != ("linux", platforms.this().architecture):
-            reason = f"this machine runs {platforms.this()}, and emulates no other"
-            raise start.node.error(f"cannot build a stage for the platform '{platform}': {reason}", "--platform")
+        if platform.os != "linux":
+            raise start.node.error(
+                f"cannot build a stage for the platform '{platform}': images for linux are built", "--platform"
+            )
+        return platform
 
     def _trigger(self, start: From, text: str) -> Instruction:
         """Read an ONBUILD instruction of the base; what is wrong with it is said at FROM."""

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbcontainers.build import cache, settings
+from nbcontainers.build import cache, platforms, settings
+from nbcontainers.build.bases import Bases
 from nbcontainers.build.cache import Cache, Made
 from nbcontainers.build.caches import Caches
 from nbcontainers.build.draft import Draft, Scope
@@ -39,7 +40,7 @@ from nbcontainers.build.steps import Context, CopyStep, Scratch, WorkdirStep, cl
 from nbcontainers.build.stubs import ALWAYS
 from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.images import HOST_SNAPSHOT, Images, layers
-from nbcontainers.images.config import ImageConfig, architecture
+from nbcontainers.images.config import ImageConfig
 from nbcontainers.runtime.rootfs import open_rootfs
 
 
@@ -48,7 +49,8 @@ class Build:
     """What all stages of a build share.
 
     Args:
-        images: Where base images come from and results go.
+        images: Where results go.
+        bases: Where base images come from.
         runner: Runs RUN.
         cache: What was made before.
         caches: The directories of cache mounts.
@@ -67,6 +69,7 @@ class Build:
     """
 
     images: Images
+    bases: Bases
     runner: Runner
     cache: Cache
     caches: Caches
@@ -165,19 +168,20 @@ class StageBuild:
             await self._take(trigger)
 
     def _base(self) -> Draft:
+        platform = self._stage.platform
         if self._stage.base == SCRATCH:
-            return Draft(
-                self._build.scope, ImageConfig(architecture=architecture()), None, self._first_key(SCRATCH), ""
-            )
+            config = ImageConfig(architecture=platform.architecture, variant=platform.variant)
+            base = SCRATCH if platform == platforms.this() else f"{SCRATCH}:{platform}"
+            return Draft(self._build.scope, config, None, self._first_key(base), "")
         start = self._stage.start
         try:
-            image = self._build.images.get(self._stage.base)
+            image = self._build.bases.get(self._stage.base, platform)
         except NotFound as error:
             raise NotFound(f"{error} (FROM in line {start.node.place.line})") from error
         except InvalidArgument as error:
             raise start.node.error(str(error), start.base) from error
-        if image.config.architecture != architecture():
-            values = (self._stage.base, f"linux/{image.config.architecture}", f"linux/{architecture()}")
+        if image.config.architecture != platform.architecture:
+            values = (self._stage.base, f"linux/{image.config.architecture}", f"linux/{platform.architecture}")
             self._build.checks.warn("InvalidBaseImagePlatform", start.node, *values)
         draft = Draft(self._build.scope, image.config, image.snapshot, self._first_key(image.id), image.id)
         draft.defaults.on_build = None
@@ -290,7 +294,7 @@ class StageBuild:
         if name == SCRATCH:
             return Tree(rootfs=self._snapshots.view(None), key=SCRATCH)
         try:
-            image = self._build.images.get(source.image)
+            image = self._build.bases.get(source.image, self._stage.platform)
         except NotFound as error:
             raise NotFound(f"invalid from flag value {name}: {error} (line {one.node.place.line})") from error
         except InvalidArgument as error:

@@ -11,7 +11,7 @@ from nbcontainers import errors
 from nbcontainers.build import BuildOptions
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.transfers import Transfers
-from nbcontainers.images import Images, manifests, platforms
+from nbcontainers.images import Images, manifests
 from nbcontainers.images import config as image_config
 from nbcontainers.images.platforms import Platform
 from nbcontainers.images.pulling import Finished, PullEvent, Pulls, Stored, Tell
@@ -68,12 +68,12 @@ class ImagePulls:
         await self._transfers.stop()
         self.pulls.close()
 
-    async def provide(self, name: str, options: BuildOptions, tell: Tell) -> None:
+    async def provide(self, name: str, platform: Platform, options: BuildOptions, tell: Tell) -> None:
         """Pull an image for a build; see ``pull``."""
         asked = Asked(
             reference=name,
             everything=False,
-            platform=platforms.parse(options.platform) if options.platform else platforms.this(),
+            platform=platform,
             credentials=options.logins.get(locate(name).registry, Credentials()),
         )
         await self.pull(asked, tell)
