@@ -48,7 +48,7 @@ class Control:
             live = self._lifecycle.live(container)
         except errors.Conflict as error:
             raise errors.Conflict(f"cannot kill container: {container.name}: {error}") from error
-        ended = self._lifecycle.future(container, "next-exit")
+        ended = self._lifecycle.turns.future(container, "next-exit")
         self._signal(container, live, number, ends=ends)
         if number == signals.SIGKILL:
             with contextlib.suppress(TimeoutError):  # a process in the kernel's hands may take its time
@@ -67,7 +67,7 @@ class Control:
         live.connection.signal(number)
         if ends and container.state.status == "paused":
             self.unpause(container)
-        self._lifecycle.tell(container, "kill", signal=str(number))
+        self._lifecycle.telling.tell(container, "kill", signal=str(number))
 
     async def _end_restarting(self, container: Container) -> bool:
         container.stopped_by_user = True
@@ -86,19 +86,19 @@ class Control:
         if timeout_seconds is None:
             timeout_seconds = DEFAULT_STOP_TIMEOUT_SECONDS
         if container.state.status == "restarting" and await self._end_restarting(container):
-            self._lifecycle.tell(container, "stop")
+            self._lifecycle.telling.tell(container, "stop")
             return
         if not self._lifecycle.is_live(container):
             raise errors.NotModified(f"container '{container.name}' is not running")
         live = self._lifecycle.live(container)
-        ended = self._lifecycle.future(container, "next-exit")
+        ended = self._lifecycle.turns.future(container, "next-exit")
         self._signal(container, live, number, ends=True)
         try:
             await asyncio.wait_for(asyncio.shield(ended), None if timeout_seconds < 0 else timeout_seconds)
         except TimeoutError:
             self._signal(container, live, signals.SIGKILL, ends=True)
             await asyncio.shield(ended)
-        self._lifecycle.tell(container, "stop")
+        self._lifecycle.telling.tell(container, "stop")
 
     async def restart(self, container: Container, signal: str = "", timeout_seconds: int | None = None) -> None:
         """Stop the container if it runs, and start it; one that is removed when it ends stays this time."""
@@ -109,7 +109,7 @@ class Control:
         finally:
             self._lifecycle.kept.discard(container.id)
         await self._lifecycle.start(container)
-        self._lifecycle.tell(container, "restart")
+        self._lifecycle.telling.tell(container, "restart")
 
     def pause(self, container: Container) -> None:
         """Freeze all of the container's processes.
@@ -124,7 +124,7 @@ class Control:
         container.change("pause")
         self._healths.pause(container)
         self._lifecycle.save(container)
-        self._lifecycle.tell(container, "pause")
+        self._lifecycle.telling.tell(container, "pause")
 
     def unpause(self, container: Container) -> None:
         """Let the container's processes go on.
@@ -138,4 +138,4 @@ class Control:
         container.change("unpause")
         self._healths.resume(container)
         self._lifecycle.save(container)
-        self._lifecycle.tell(container, "unpause")
+        self._lifecycle.telling.tell(container, "unpause")

@@ -263,7 +263,7 @@ class Engine:
             self._state.save(container)
         self.lifecycle.add(container)
         self._tell_new_volumes(container)
-        self.lifecycle.tell(container, "create")
+        self.lifecycle.telling.tell(container, "create")
         return container, warnings
 
     def _tell_new_volumes(self, container: Container) -> None:
@@ -323,7 +323,7 @@ class Engine:
     async def connect(self, network: str, name: str, config: EndpointConfig) -> None:
         """Put a container into one more network; see ``Networking.connect``."""
         container = self.container(name)
-        async with self.lifecycle.lock(container):
+        async with self.lifecycle.turns.lock(container):
             self.lifecycle.anticipation.give_up(container)
             await self.networking.connect(container, self.networks.get(network), config)
         self.lifecycle.anticipation.prepare(container)
@@ -331,17 +331,17 @@ class Engine:
     async def disconnect(self, network: str, name: str) -> None:
         """Take a container out of a network; see ``Networking.disconnect``."""
         container = self.container(name)
-        async with self.lifecycle.lock(container):
+        async with self.lifecycle.turns.lock(container):
             self.lifecycle.anticipation.give_up(container)
             await self.networking.disconnect(container, network)
 
     async def shape(self, name: str, network: str, shaping: Shaping) -> None:
         """Set how a container's packets go in a network; see ``Networking.shape``."""
         container = self.container(name)
-        async with self.lifecycle.lock(container):
+        async with self.lifecycle.turns.lock(container):
             self.lifecycle.anticipation.give_up(container)
             await self.networking.shape(container, network, shaping)
-            self.lifecycle.tell(container, "update")
+            self.lifecycle.telling.tell(container, "update")
 
     def resize(self, name: str, *, rows: int, columns: int) -> None:
         """Tell a container's terminal its size in characters.
@@ -354,7 +354,7 @@ class Engine:
             raise errors.InvalidArgument(f"invalid terminal size '{columns}x{rows}'")
         container = self.container(name)
         self.lifecycle.connection(container).resize(rows, columns)
-        self.lifecycle.tell(container, "resize", height=str(rows), width=str(columns))
+        self.lifecycle.telling.tell(container, "resize", height=str(rows), width=str(columns))
 
     def connection(self, name: str) -> ShimConnection:
         """Return the way to a running container's standard input and terminal.
@@ -401,7 +401,7 @@ class Engine:
 
     def tell(self, container: Container, action: str) -> None:
         """Emit an event of a container that no change of state stands behind."""
-        self.lifecycle.tell(container, action)
+        self.lifecycle.telling.tell(container, action)
 
     # Images.
 
@@ -442,7 +442,9 @@ class Engine:
         image = await self.commits.commit(container, asked)
         if asked.reference:
             self.tag_image(image.id, asked.reference)
-        self.lifecycle.tell(container, "commit", comment=asked.comment, imageID=image.id, imageRef=asked.reference)
+        self.lifecycle.telling.tell(
+            container, "commit", comment=asked.comment, imageID=image.id, imageRef=asked.reference
+        )
         return self.images.get(image.id)
 
     def tag_image(self, name: str, reference: str) -> None:

@@ -292,7 +292,7 @@ class Execs:
             del self._execs[one.id]
 
     def _tell(self, one: Exec, action: str, **attributes: str) -> None:
-        self._lifecycle.tell(one.container, action, execID=one.id, **attributes)
+        self._lifecycle.telling.tell(one.container, action, execID=one.id, **attributes)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

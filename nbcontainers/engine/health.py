@@ -179,7 +179,7 @@ class Healths:
                 health.status = "unhealthy"
         self._lifecycle.save_quietly(container)
         if health.status != before:
-            self._lifecycle.tell(container, f"health_status: {health.status}")
+            self._lifecycle.telling.tell(container, f"health_status: {health.status}")
 
 
 def _pause_ns(container: Container, healthcheck: Healthcheck, health: Health) -> int:

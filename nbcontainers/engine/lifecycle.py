@@ -1,7 +1,6 @@
 """The life of containers: started, signalled, ended, removed; each change saved, told and undone when it fails.
 
-One lock per container makes its changes follow one another; who waits for an exit or a removal waits on a future
-and holds no lock. The order of things matters in two places:
+The order of things matters in two places:
 
 - start: everything that can be refused is refused before the launcher is asked, and what was taken (an address, a
   volume's mark) is given back when the launch fails;
@@ -28,6 +27,8 @@ from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.restarts import Restarts, due
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
+from nbcontainers.engine.telling import Telling
+from nbcontainers.engine.turns import Held, Turns
 from nbcontainers.engine.volume_mounts import VolumeMounts
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
@@ -58,6 +59,8 @@ class Lifecycle:
         specification: Turns a container into what the launcher wants.
 
     Attributes:
+        turns: Who may change a container, and who waits for what becomes of it.
+        telling: Tells of changes.
         anticipation: Prepares starts that nobody has asked for yet.
         volume_mounts: Mounts the volumes that are file systems of their own.
         when_started: What to call when a container runs: it was started, or found by a new engine.
@@ -104,8 +107,8 @@ class Lifecycle:
             remove_group=self._remove_cgroup,
         )
         self.volume_mounts = VolumeMounts(volumes)
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._waiting: dict[tuple[str, str], asyncio.Future[ContainerState]] = {}
+        self.turns = Turns()
+        self.telling = Telling(events)
         self._tasks: set[asyncio.Task[None]] = set()
         self.when_started: list[Callable[[Container], None]] = []
         self.when_ended: list[Callable[[Container], None]] = []
@@ -115,7 +118,7 @@ class Lifecycle:
         """Take in a container that is new, or that was read from the database."""
         self.containers[container.id] = container
         self.names[container.name] = container.id
-        self._locks[container.id] = asyncio.Lock()
+        self.turns.add(container)
         self._networking.know(container)
 
     async def start(self, container: Container) -> None:
@@ -126,7 +129,7 @@ class Lifecycle:
             errors.Conflict: It is paused or being removed.
             StartError: Its process could not be started; ``exit_code`` is as Docker's.
         """
-        async with self.lock(container):
+        async with self.turns.lock(container):
             self._check_startable(container)
             container.stopped_by_user = False
             container.restart_count = 0
@@ -148,20 +151,19 @@ class Lifecycle:
     async def _restart(self, container: Container) -> None:
         """Start a container whose back-off is over, unless it was ended or removed meanwhile."""
         with contextlib.suppress(errors.Error):  # its state tells
-            async with self.lock(container):
+            async with self.turns.lock(container):
                 if container.state.status == "restarting":
-                    container.restart_count += 1
                     await self._start(container)
 
     async def end_restarting(self, container: Container) -> bool:
         """End the wait of a container that is to be started again; False when it does not wait any more."""
-        async with self.lock(container):
+        async with self.turns.lock(container):
             if container.state.status != "restarting":
                 return False
             self.restarts.cancel(container)
             container.change("stop")
             self.save_quietly(container)
-            self._settle(container, "next-exit")
+            self.turns.settle(container, "next-exit")
         return True
 
     def _check_startable(self, container: Container) -> None:
@@ -187,7 +189,7 @@ class Lifecycle:
                 prepared.close()
                 raise
             self._networking.tell(container, "connect", container.networks)
-            self._tell_volumes(container, "mount")
+            self.telling.tell_volumes(container, "mount")
             connected = True
             connection = await prepared.start()
             await self._started(container, connection)
@@ -195,7 +197,7 @@ class Lifecycle:
             await self._start_failed(container, error, connected=connected)
             raise
         self.watch(container, connection)
-        self.tell(container, "start")
+        self.telling.tell(container, "start")
 
     async def _prepare(self, container: Container) -> Prepared:
         """Give the container its network, and a shim that does all but execute its program."""
@@ -227,7 +229,7 @@ class Lifecycle:
         Raises:
             errors.NoSuchContainer: It is no more.
         """
-        lock = self.lock(container)
+        lock = self.turns.lock(container)
         await lock.acquire()
         held = Held(lock)
         try:
@@ -242,15 +244,15 @@ class Lifecycle:
         self.volume_mounts.leave(container)
         self._remove_cgroup(container)
         self._networking.tell(container, "disconnect", left if connected else {})
-        self._tell_volumes(container, "unmount")  # as Docker has it, whether or not they were mounted
+        self.telling.tell_volumes(container, "unmount")  # as Docker has it, whether or not they were mounted
         code = error.exit_code if isinstance(error, StartError) and error.exit_code in NOT_EXECUTED else 128
         container.state = replace(container.state, exit_code=code, error=str(error))
         if container.state.status == "restarting":
             container.change("stop")
-            self._settle(container, "next-exit")
+            self.turns.settle(container, "next-exit")
         self.save_quietly(container)
         if isinstance(error, Exception) and container.host_config.auto_remove:
-            self._settle(container, "next-exit")
+            self.turns.settle(container, "next-exit")
             await self._remove(container)
 
     async def _started(self, container: Container, connection: ShimConnection) -> None:
@@ -291,7 +293,7 @@ class Lifecycle:
 
     async def _watch_exit(self, container: Container, connection: ShimConnection) -> None:
         status = await connection.wait()
-        async with self.lock(container):
+        async with self.turns.lock(container):
             await self.ended(container, status)
 
     async def ended(self, container: Container, status: ExitStatus | None) -> None:
@@ -303,6 +305,7 @@ class Lifecycle:
         else:
             by, error = "exit", ""
         again = due(container, status.code)
+        container.restart_count += again
         container.change(
             "restart" if again else by,
             pid=0,
@@ -317,12 +320,12 @@ class Lifecycle:
         self.volume_mounts.leave(container)
         self.save_quietly(container)
         if container.state.oom_killed:
-            self.tell(container, "oom")
+            self.telling.tell(container, "oom")
         lasted = (container.state.finished_at_ns - container.state.started_at_ns) // 10**9
-        self.tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
+        self.telling.tell(container, "die", exitCode=str(container.state.exit_code), execDuration=str(max(lasted, 0)))
         self._networking.tell(container, "disconnect", left)
-        self._tell_volumes(container, "unmount")
-        self._settle(container, "next-exit")
+        self.telling.tell_volumes(container, "unmount")
+        self.turns.settle(container, "next-exit")
         if live := self._live.pop(container.id, None):
             live.connection.close()
             later = asyncio.get_running_loop().call_later(LETTING_GO_SECONDS, self._let_go, container.id)
@@ -369,7 +372,7 @@ class Lifecycle:
                 f"stop the container before removing or force remove"
             )
         await self._end_at_once(container)
-        async with self.lock(container):
+        async with self.turns.lock(container):
             if container.id not in self.containers:
                 return
             self.anticipation.give_up(container)
@@ -382,10 +385,10 @@ class Lifecycle:
         if container.state.status == "restarting" and await self.end_restarting(container):
             return
         if live := self._live.get(container.id):
-            ended = self.future(container, "next-exit")
+            ended = self.turns.future(container, "next-exit")
             live.connection.signal(signals.SIGKILL)
             live.cgroup.thaw()
-            self.tell(container, "kill", signal=str(int(signals.SIGKILL)))
+            self.telling.tell(container, "kill", signal=str(int(signals.SIGKILL)))
             await asyncio.shield(ended)
 
     async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
@@ -397,14 +400,14 @@ class Lifecycle:
         self.containers.pop(container.id, None)
         self.names.pop(container.name, None)
         self._networking.forget(container)
-        self._locks.pop(container.id, None)
+        self.turns.remove(container)
         self._metrics.forget(container.id)
         self.restarts.forget(container)
         self.traces.pop(container.id, None)
         if volumes or (volumes is None and container.host_config.auto_remove):
             await self._remove_anonymous_volumes(container)
-        self.tell(container, "destroy")
-        self._settle(container, "removed")
+        self.telling.tell(container, "destroy")
+        self.turns.settle(container, "removed")
 
     async def _forget(self, container: Container) -> None:
         """Take the container out of the database; on a full disk its own files make the room for that."""
@@ -435,7 +438,7 @@ class Lifecycle:
             if container.id not in self._live and container.state.status != "restarting":
                 return container.state
             condition = "next-exit"
-        return await asyncio.shield(self.future(container, condition))
+        return await asyncio.shield(self.turns.future(container, condition))
 
     def rename(self, container: Container, name: str) -> None:
         """Give the container another name.
@@ -459,7 +462,7 @@ class Lifecycle:
             raise
         self.names[name] = self.names.pop(old)
         self._networking.know(container)
-        self.tell(container, "rename", oldName=f"/{old}")
+        self.telling.tell(container, "rename", oldName=f"/{old}")
 
     def connection(self, container: Container) -> ShimConnection:
         """Return the connection to a running container's shim."""
@@ -485,28 +488,6 @@ class Lifecycle:
             raise errors.Conflict(f"container {container.id} is restarting, wait until the container is running")
         raise errors.Conflict(f"container {container.id} is not running")
 
-    def lock(self, container: Container) -> asyncio.Lock:
-        """Return the lock that makes the container's changes follow one another.
-
-        Raises:
-            errors.NoSuchContainer: It was removed meanwhile.
-        """
-        lock = self._locks.get(container.id)
-        if lock is None:
-            raise errors.NoSuchContainer(container.name)
-        return lock
-
-    def future(self, container: Container, condition: str) -> asyncio.Future[ContainerState]:
-        """Return what is settled when the container next exits (``next-exit``) or is ``removed``."""
-        key = (container.id, condition)
-        if key not in self._waiting:
-            self._waiting[key] = asyncio.get_running_loop().create_future()
-        return self._waiting[key]
-
-    def _settle(self, container: Container, condition: str) -> None:
-        if waiting := self._waiting.pop((container.id, condition), None):
-            waiting.set_result(container.state)
-
     def _remove_cgroup(self, container: Container) -> None:
         self._cleanup.remove_group(self._driver.open(self._specification.cgroup_path(container)))
 
@@ -514,25 +495,6 @@ class Lifecycle:
         cgroup = self._driver.open(self._specification.cgroup_path(container))
         with contextlib.suppress(OSError):
             await asyncio.to_thread(cgroup.kill)
-
-    def tell(self, container: Container, action: str, **attributes: str) -> None:
-        """Emit an event of the container, with its labels, image and name, as Docker does."""
-        facts = {**container.config.labels, "image": container.config.image, "name": container.name, **attributes}
-        self._events.emit("container", action, container.id, facts)
-
-    def _tell_volumes(self, container: Container, action: str) -> None:
-        """Emit the events of a container's taking or leaving its volumes: ``mount`` or ``unmount``."""
-        for mount in container.mounts:
-            if mount.kind == "volume":
-                facts = {"driver": "local", "container": container.id}
-                if action == "mount":
-                    writable = "false" if mount.read_only else "true"
-                    facts |= {
-                        "destination": mount.destination,
-                        "read/write": writable,
-                        "propagation": mount.propagation,
-                    }
-                self._events.emit("volume", action, mount.name, facts)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -553,21 +515,6 @@ class Lifecycle:
             live.connection.close()
             live.cgroup.close()
         self._live.clear()
-
-
-class Held:
-    """A container's lock, which is held."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self, lock: asyncio.Lock) -> None:
-        self._lock: asyncio.Lock | None = lock
-
-    def release(self) -> None:
-        """Let the container go its way; a second time does nothing."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
 
 class Live:

@@ -55,7 +55,7 @@ async def apply(lifecycle: Lifecycle, container: Container, update: Update, *, s
         errors.Conflict: It does not go together with what the container has, or with what it uses.
     """
     warnings: list[str] = []
-    async with lifecycle.lock(container):
+    async with lifecycle.turns.lock(container):
         lifecycle.anticipation.give_up(container)  # what is prepared has the limits of before
         try:
             changed = _changed(container.host_config, update)
@@ -77,7 +77,7 @@ async def apply(lifecycle: Lifecycle, container: Container, update: Update, *, s
         except errors.Error:
             container.host_config = before
             raise
-        lifecycle.tell(container, "update")
+        lifecycle.telling.tell(container, "update")
     return warnings
 
 

@@ -28,7 +28,7 @@ def _failing(client: docker.DockerClient, policy: dict[str, Any]) -> Any:
     return container
 
 
-def _restarting(container: Any, at_least: int = 4) -> None:
+def _restarting(container: Any, at_least: int = 5) -> None:
     """Wait until the container waits to be started again, so long already that it will still do so in a moment."""
 
     def waits() -> bool:
@@ -50,13 +50,13 @@ def test_on_failure_gives_up(client: docker.DockerClient) -> None:
 
 def test_waiting_to_be_started_again(client: docker.DockerClient) -> None:
     container = _failing(client, {"Name": "always"})
-    _restarting(container, at_least=6)  # for six seconds: much is asked meanwhile
+    _restarting(container, at_least=7)  # for six seconds: much is asked meanwhile
     state = container.attrs["State"]
     assert (state["Running"], state["Restarting"], state["Pid"], state["ExitCode"]) == (True, True, 0, 3)
     (row,) = client.api.containers(filters={"status": "restarting"})
     assert row["Status"].startswith("Restarting (3) ")
     for refused in (container.pause, container.top, container.remove):
-        _restarting(container, at_least=6)
+        _restarting(container, at_least=7)
         with pytest.raises(APIError, match="is restarting") as caught:
             refused()
         assert caught.value.status_code == 409

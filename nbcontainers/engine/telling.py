@@ -1,0 +1,34 @@
+"""What the world is told of containers: their events, as Docker words them."""
+
+from nbcontainers.engine.events import Events
+from nbcontainers.engine.model import Container
+
+
+class Telling:
+    """Emits the events of containers.
+
+    Args:
+        events: Where they go.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def tell(self, container: Container, action: str, **attributes: str) -> None:
+        """Emit an event of the container, with its labels, image and name, as Docker does."""
+        facts = {**container.config.labels, "image": container.config.image, "name": container.name, **attributes}
+        self._events.emit("container", action, container.id, facts)
+
+    def tell_volumes(self, container: Container, action: str) -> None:
+        """Emit the events of a container's taking or leaving its volumes: ``mount`` or ``unmount``."""
+        for mount in container.mounts:
+            if mount.kind == "volume":
+                facts = {"driver": "local", "container": container.id}
+                if action == "mount":
+                    writable = "false" if mount.read_only else "true"
+                    facts |= {
+                        "destination": mount.destination,
+                        "read/write": writable,
+                        "propagation": mount.propagation,
+                    }
+                self._events.emit("volume", action, mount.name, facts)
