@@ -50,7 +50,7 @@ async def inspect(call: Call) -> web.Response:
     """``GET /containers/{id}/json``."""
     container = call.engine.container(call.parameters["id"])
     sizes = await call.engine.sizes.of(container) if call.flag("size") else None
-    return responses.json(inspection.inspect(call.engine, container, sizes))
+    return responses.json(inspection.inspect(call.engine, container, call.version, sizes))
 
 
 async def start(call: Call) -> web.Response:

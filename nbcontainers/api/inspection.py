@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Json = dict[str, object]
 
 
-def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) -> Json:
-    """Return everything about a container; its sizes where they were measured."""
+def inspect(engine: "Engine", container: Container, version: tuple[int, int], sizes: Sizes | None = None) -> Json:
+    """Return everything about a container, as a version of the API has it; its sizes where they were measured."""
     directory = engine.output_directory(container)
     return {
         "Id": container.id,
@@ -54,9 +54,15 @@ def inspect(engine: "Engine", container: Container, sizes: Sizes | None = None) 
         "GraphDriver": {"Name": "overlay2", "Data": None},
         **_sizes(sizes),
         "Mounts": mount_points(container),
-        "Config": config(container),
-        "NetworkSettings": placement.network_settings(container),
+        "Config": {**config(container), **(_mac_address(container) if version < (1, 44) else {})},
+        "NetworkSettings": placement.network_settings(container, own_names=version < (1, 45)),
     }
+
+
+def _mac_address(container: Container) -> Json:
+    """Return the address that the user wants for the first network, where there is one."""
+    attachment = container.networks.get(container.host_config.network_mode)
+    return {"MacAddress": attachment.config.mac_address} if attachment and attachment.config.mac_address else {}
 
 
 def state(container: Container, health: Health | None) -> Json:

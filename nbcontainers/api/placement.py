@@ -6,12 +6,19 @@ Source: Docker Engine API v1.47, ``NetworkSettings``, ``EndpointSettings``, ``Po
 from collections.abc import Mapping
 
 from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
+from nbcontainers.networks.model import PREDEFINED
 
 Json = dict[str, object]
 
 
-def network_settings(container: Container) -> Json:
-    """Return where a container stands in its networks; empty texts while it does not run."""
+def network_settings(container: Container, *, own_names: bool) -> Json:
+    """Return where a container stands in its networks; empty texts while it does not run.
+
+    Args:
+        container: The container.
+        own_names: Whether a running container's id and host name are among its aliases: so it was before API 1.45.
+    """
+    own = (container.id[:12], container.config.hostname) if own_names and container.state.pid else ()
     # As in Docker, what stands here beside the networks is about the default bridge alone.
     attachment = container.networks.get("bridge")
     endpoint = attachment.endpoint if attachment else NetworkEndpoint()
@@ -27,22 +34,26 @@ def network_settings(container: Container) -> Json:
         "SecondaryIPv6Addresses": None,
         "EndpointID": endpoint.endpoint_id,
         **_addresses(endpoint),
-        "Networks": networks(container),
+        "Networks": networks(container, own),
     }
 
 
-def networks(container: Container) -> Json:
-    """Return a container's places by the names of their networks."""
-    return {name: _attachment(container, one) for name, one in container.networks.items()}
+def networks(container: Container, own_names: tuple[str, ...] = ()) -> Json:
+    """Return a container's places by the names of their networks; with names of its own in those of the user's."""
+    return {
+        name: _attachment(container, one, () if name in PREDEFINED else own_names)
+        for name, one in container.networks.items()
+    }
 
 
-def _attachment(container: Container, attachment: Attachment) -> Json:
+def _attachment(container: Container, attachment: Attachment, own_names: tuple[str, ...]) -> Json:
     config, endpoint = attachment.config, attachment.endpoint
+    aliases = list(dict.fromkeys((*config.aliases, *own_names)))
     names = [container.name, *config.aliases, container.id[:12], container.config.hostname]
     return {
         "IPAMConfig": _wanted(config),
         "Links": config.links or None,
-        "Aliases": config.aliases or None,
+        "Aliases": aliases or None,
         "DriverOpts": config.driver_opts or None,
         "NetworkID": attachment.network_id,
         "EndpointID": endpoint.endpoint_id,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import docker
 import pytest
 
 from tests.conformance.dockerd_answers import RECORDED, answers
@@ -68,6 +69,22 @@ RECORDS: dict[str, Any] = json.loads(RECORDED.read_text())
 @pytest.mark.parametrize("question", sorted(RECORDS))
 def test_answers(ours: dict[str, Any], question: str) -> None:
     assert list(_differences(RECORDS[question], ours[question], question)) == []
+
+
+def test_what_older_versions_of_the_api_have(engine: EngineProcess) -> None:
+    client = docker.DockerClient(base_url=engine.url, version="1.41")
+    network = client.networks.create("older")
+    try:
+        container = client.containers.run(
+            "busybox", ["sleep", "60"], detach=True, network="older", mac_address="02:42:0a:7c:00:05", hostname="host"
+        )
+        container.reload()
+        assert container.attrs["Config"]["MacAddress"] == "02:42:0a:7c:00:05"
+        assert container.attrs["NetworkSettings"]["Networks"]["older"]["Aliases"] == [container.id[:12], "host"]
+    finally:
+        engine.remove_everything()
+        network.remove()
+        client.close()
 
 
 def test_the_comparison_finds_differences() -> None:
