@@ -102,6 +102,43 @@ async def test_attach(aio: Docker) -> None:
         assert await stream.read_out() is None
 
 
+async def test_attach_by_a_web_socket(aio: Docker) -> None:
+    container = await created(aio, ["sh", "-c", "read line; echo got $line"], OpenStdin=True, StdinOnce=True)
+    await container.start()
+    socket = await container.websocket(stdin=True, stdout=True, stderr=True, stream=True)
+    await socket.send_bytes(b"hello\n")
+    got = b"".join([message.data async for message in socket])
+    assert b"got hello\n" in got
+    await socket.close()
+
+
+async def test_volumes_and_networks(aio: Docker) -> None:
+    volume = await aio.volumes.create({"Name": "aio", "Labels": {"a": "b"}})  # type: ignore[no-untyped-call]
+    network = await aio.networks.create({"Name": "aio", "Driver": "bridge", "Labels": {"a": "b"}})
+    try:
+        assert (await volume.show())["Labels"] == (await network.show())["Labels"] == {"a": "b"}
+        listed = await aio.volumes.list()  # type: ignore[no-untyped-call]
+        assert "aio" in [one["Name"] for one in listed["Volumes"]]
+        container = await aio.containers.run(
+            {
+                "Image": "busybox",
+                "Cmd": ["sleep", "600"],
+                "HostConfig": {"Binds": ["aio:/data"], "NetworkMode": "bridge"},
+            }
+        )
+        await network.connect({"Container": container.id, "EndpointConfig": {"Aliases": ["other"]}})
+        assert list((await network.show())["Containers"]) == [container.id]
+        await network.disconnect({"Container": container.id, "Force": True})
+        assert (await network.show())["Containers"] == {}
+        with pytest.raises(DockerError) as refused:
+            await volume.delete()
+        assert refused.value.status == 409
+        await container.delete(force=True)
+    finally:
+        await network.delete()
+        await volume.delete()
+
+
 async def test_events(aio: Docker) -> None:
     subscriber = aio.events.subscribe(since=f"{time.time():.9f}")  # type: ignore[no-untyped-call]
     container = await created(aio, ["sh", "-c", "exit 5"])

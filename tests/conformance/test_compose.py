@@ -1,8 +1,10 @@
 """docker-compose 1.29 as Debian has it: services that find each other and wait for each other, and what they keep."""
 
+import contextlib
+import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,30 @@ def compose(lan: Lan, tmp_path: Path) -> Compose:
     return run
 
 
+@contextlib.contextmanager
+def _following(lan: Lan, directory: Path) -> Iterator[Callable[..., None]]:
+    """Have docker-compose follow events; yields what waits until it has told some of the service ``user``, in order."""
+    command = ["docker-compose", "-p", "project", "events", "--json"]
+    with subprocess.Popen(command, cwd=directory, env=lan.engine.environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = process.stdout
+        listening = lan.engine.client.api
+        until(lambda: listening.info()["NEventsListener"] > 0, seconds=60)
+
+        def told(*actions: str) -> None:
+            wanted = list(actions)
+            while wanted:
+                event = json.loads(lines.readline())
+                if (event["service"], event["action"]) == ("user", wanted[0]):
+                    assert event["attributes"]["image"] == "busybox"
+                    del wanted[0]
+
+        try:
+            yield told
+        finally:
+            process.kill()
+
+
 def test_two_services_find_each_other(lan: Lan, compose: Compose, tmp_path: Path) -> None:
     (tmp_path / "docker-compose.yml").write_text(PROJECT)
     compose("up", "-d")
@@ -123,7 +149,14 @@ def test_services_that_wait_for_health_and_keep_a_volume(lan: Lan, compose: Comp
     compose("restart", "-t", "5", "store")
     until(lambda: compose("exec", "-T", "user", "cat", "/data/starts") == "store\nstore\n")
     assert "sleep 600" in compose("top", "user")
+    with _following(lan, tmp_path) as told:
+        compose("pause", "user")
+        compose("unpause", "user")
+        compose("kill", "-s", "KILL", "user")
+        compose("start", "user")
+        told("pause", "unpause", "kill", "die", "start")
 
+    assert compose("config", "--services").split() == ["store", "user"]
     compose("up", "-d", "--scale", "user=3", "user")
     assert len(compose("ps", "-q", "user").split()) == 3
     compose("up", "-d", "-t", "0", "--scale", "user=1", "user")
