@@ -12,12 +12,16 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import pytest
 import requests
 import urllib3.exceptions
 
+from nbcontainers.build import catalog
+from nbcontainers.images import manifests
+from nbcontainers.images.layout import Layout
 from nbcontainers.images.registry import Registries, Settings
 from tests.crash.stores import what_stays_wrong
 from tests.engine_process import EngineProcess
@@ -159,6 +163,53 @@ def pull(need: Callable[..., None]) -> Iterator[Work]:
         yield _pull
 
 
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """The folder of a build cache."""
+    return tmp_path / "shared"
+
+
+def _sharing(folder: Path) -> Work:
+    """Return what exports a build's cache, loses it, and imports it again."""
+
+    def _share(client: docker.DockerClient, mark: str) -> str:
+        for to, source in ((f"type=local,dest={folder}", None), ("", [f"type=local,src={folder}"])):
+            context = _archive(
+                {"Dockerfile": f"FROM busybox\nCOPY d /d\nRUN echo {mark} > /x\n".encode(), **_files(mark)}
+            )
+            told = client.api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=f"built:{mark}",
+                decode=True,
+                buildargs={"NBCONTAINERS_CACHE_TO": to},
+                cache_from=source,
+            )
+            assert not [line for line in told if "error" in line]
+            if to:
+                client.images.remove(f"built:{mark}", force=True)
+                client.api.prune_builds()
+        return f"built:{mark}"
+
+    return _share
+
+
+def _is_whole(folder: Path) -> bool:
+    """Say whether a shared cache is there whole, or not yet."""
+    if not (folder / "index.json").exists():
+        return True
+    with Layout(str(folder)) as found:
+        manifest = found.manifest("latest")
+        assert manifest is not None
+        contents = manifests.read(manifest, catalog.KINDS)
+        assert isinstance(contents, manifests.Contents)
+        steps = catalog.read(contents, found.document(contents.config))
+        for layer in contents.layers:
+            with found.blob(layer) as blob:
+                blob.verify()
+    return len(steps) == 2
+
+
 def _wrong(engine: EngineProcess) -> list[str]:
     for container in engine.client.containers.list(all=True):
         container.remove(force=True)
@@ -168,18 +219,20 @@ def _wrong(engine: EngineProcess) -> list[str]:
 @pytest.mark.timeout(60 + 15 * KILLS)
 # docker-py leaves its socket open when an engine is killed before it has told its version.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_a_store_is_whole_whenever_its_engine_is_killed(killable: EngineProcess, pull: Work) -> None:
+def test_a_store_is_whole_whenever_its_engine_is_killed(killable: EngineProcess, pull: Work, shared: Path) -> None:
     seed = int(os.environ.get("SEED", "1"))
     chance = random.Random(seed)
     kept = killable.client.images.get(KEPT).id
+    everything = (*WORK, pull, pull, _sharing(shared))
     for number in range(KILLS):
-        worker = _Worker(killable.url, (*WORK, pull, pull), random.Random(seed * 1000 + number), f"{number}")
+        worker = _Worker(killable.url, everything, random.Random(seed * 1000 + number), f"{number}")
         time.sleep(chance.uniform(0, LONGEST_SECONDS))
         killable.kill()
         worker.join()
         assert killable.start() == "ready"
         told = f"seed {seed}, kill {number}: {worker.begun[-2:]}"
         assert _wrong(killable) == [], told
+        assert _is_whole(shared), told
         assert killable.client.images.get(KEPT).id == kept, told
         assert [name for name in worker.there if name and not killable.client.images.list(name)] == [], told
         assert killable.client.containers.run("busybox", ["true"], remove=True, network_mode="none") == b"", told
