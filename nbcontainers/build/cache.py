@@ -25,6 +25,7 @@ class Made(msgspec.Struct, omit_defaults=True):
 
     The digest is empty as long as it is not known; ``said`` is the instruction of a step that made a layer; ``uses`` is
     how often that was found again, and ``used_ns`` when it was last: nanoseconds since the epoch, 0 for never.
+    ``same_as`` stands for another key alone, which is to be looked up in its place.
     """
 
     snapshot: str
@@ -33,6 +34,7 @@ class Made(msgspec.Struct, omit_defaults=True):
     said: str = ""
     uses: int = 0
     used_ns: int = 0
+    same_as: str = ""
 
 
 class _Line(msgspec.Struct):

@@ -95,6 +95,23 @@ class Build:
             return None
         return made
 
+    def same_as(self, key: str) -> str:
+        """Return the key that one stands for, empty for none."""
+        made = self.cache.get(key) if key and not self.options.nocache else None
+        return made.same_as if made is not None else ""
+
+    def content_of(self, draft: Draft) -> str:
+        """Return what stands for exactly the files that a stage has; empty as long as digests are being computed.
+
+        A step's key does not, for a command may make something else each time that it is run.
+        """
+        if HOST_SNAPSHOT in self.images.snapshots.chain(draft.snapshot):
+            return ""
+        digests = [self.digests[name] for name in draft.layers]
+        if not all(digest.done() and digest.exception() is None for digest in digests):
+            return ""
+        return cache.key(draft.base_id, *(digest.result() for digest in digests))
+
 
 class StageBuild:
     """One stage.
@@ -290,7 +307,9 @@ class StageBuild:
         source = await self._source(one, name)
         if source.stage is not None:
             draft = self._build.stages[source.stage].draft
-            return Tree(rootfs=self._snapshots.view(draft.snapshot), key=draft.key, is_portable=draft.is_portable)
+            content = self._build.content_of(draft)
+            rootfs = self._snapshots.view(draft.snapshot)
+            return Tree(rootfs=rootfs, key=draft.key, is_portable=draft.is_portable, content=content)
         if name == SCRATCH:
             return Tree(rootfs=self._snapshots.view(None), key=SCRATCH)
         try:
@@ -300,7 +319,8 @@ class StageBuild:
         except InvalidArgument as error:
             raise one.node.error(f"invalid from flag value {name}: {error}", name) from error
         rootfs = self._snapshots.view(image.snapshot)
-        return Tree(rootfs=rootfs, key=image.id, is_portable=rootfs["host"] is None)
+        is_portable = rootfs["host"] is None
+        return Tree(rootfs=rootfs, key=image.id, is_portable=is_portable, content=image.id if is_portable else "")
 
     async def _copy(self, one: Copy) -> None:
         scratch = self._build.scratch()
@@ -308,14 +328,20 @@ class StageBuild:
             step = CopyStep(self.draft, one, self._snapshots, scratch, self._build.checks)
             if await self._reuse(step.early_key, one):
                 return
+            content_key = ""
             if one.from_:
                 tree = await self._tree(one, one.from_)
+                content_key = step.key_of_content(tree.content)
+                if await self._reuse(self._build.same_as(content_key), one):
+                    return
                 root = Root(open_rootfs(tree.rootfs))
             else:
                 step.warn_of_ignored(self._build.context.ignored)
                 root = self._build.context.root()
             with root:
                 key = await step.prepare(root, keep_owners=bool(one.from_))
+                if content_key:
+                    self._build.cache.put(content_key, Made(snapshot="", diff_id="", same_as=key))
                 if await self._reuse(key, one):
                     return
                 with self._new_snapshot() as snapshot_key:

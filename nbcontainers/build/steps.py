@@ -136,8 +136,8 @@ class CopyStep:
         self._owner = draft.expand(one.node, one.chown)
         self._checksum = draft.expand(one.node, one.checksum)
         self._chmod = draft.expand(one.node, one.chmod)
-        excludes = [draft.expand(one.node, pattern) for pattern in one.excludes]
-        self._excluded = Matcher(excludes) if excludes else None
+        self._excludes = [draft.expand(one.node, pattern) for pattern in one.excludes]
+        self._excluded = Matcher(self._excludes) if self._excludes else None
         self._mode = self._parsed_mode()
         self._picked: list[Picked] = []
         self._check()
@@ -185,6 +185,17 @@ class CopyStep:
         if not self._checksum:
             return ""
         return cache.key(self._base_key, "ADD", *self._sources, self._checksum, *self._target())
+
+    def key_of_content(self, content: str) -> str:
+        """Return what stands for the step's key as long as it copies from files that are exactly these.
+
+        Args:
+            content: What stands for all files that it could copy, empty where that is not known.
+        """
+        if not content:
+            return ""
+        wanted = (repr(self._sources), repr(self._excludes), str(self._one.parents))
+        return cache.key(self._base_key, self._one.name, "from", content, *wanted, *self._target())
 
     @property
     def _base_key(self) -> str:

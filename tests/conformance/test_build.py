@@ -314,6 +314,24 @@ def test_the_cache_goes_by_content(client: docker.DockerClient) -> None:
     assert hits(_build(client, CACHED, {"f": b"1"}, cache_from=["source"])) == 3
 
 
+def test_what_a_stage_has_counts_not_how_it_was_made(client: docker.DockerClient) -> None:
+    dockerfile = (
+        "FROM busybox AS a\nRUN mkdir /d && head -c 8 /dev/urandom > /d/r\n"
+        "FROM busybox\nCOPY --from=a /d /d\nCOPY --from=busybox /etc/passwd /p\nRUN true\n"
+    )
+    _build(client, dockerfile)
+    made = _run(client, "cat /d/r | base64")
+    for _ in range(3):
+        assert _build(client, dockerfile).count("---> Using cache") == 4
+    assert "---> Using cache" not in _build(client, dockerfile, target="a", nocache=True)
+    again = _run(client, "cat /d/r | base64")
+    assert _build(client, dockerfile).count("---> Using cache") == 1
+    assert _run(client, "cat /d/r | base64") == again != made
+    excluding = dockerfile.replace("--from=a", "--from=a --exclude=r")
+    _build(client, excluding)
+    assert _run(client, "ls /d") == ""
+
+
 def test_a_failed_build_keeps_its_finished_steps_and_no_image(client: docker.DockerClient) -> None:
     dockerfile = "FROM busybox\nRUN head -c 8 /dev/urandom > /kept\nRUN exit 3\n"
     with pytest.raises(BuildError, match="returned a non-zero code: 3"):
