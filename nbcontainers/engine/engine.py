@@ -11,7 +11,7 @@ from pathlib import Path
 from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions, Remote, Workspace
 from nbcontainers.build.running import Runner
-from nbcontainers.engine import creation, limits, log_attributes, recovery, sharing, update, volume_mounts
+from nbcontainers.engine import boots, creation, limits, log_attributes, recovery, sharing, update, volume_mounts
 from nbcontainers.engine.captures import Captures
 from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.control import Control
@@ -85,6 +85,7 @@ class Engine:
             undo.callback(self._state.close)
             undo.push_async_callback(self.registries.close)
             await self._open_rooms(undo)
+            boots.note(self.root)
             undo.pop_all()
 
     async def _open_rooms(self, undo: contextlib.AsyncExitStack) -> None:
@@ -106,7 +107,7 @@ class Engine:
         undo.callback(self.snapshots.standby.close)
         self.launcher = Launcher(self.specification.cgroup_parent)
         containers = self._state.containers()
-        found = await recovery.find(containers, self.specification)
+        found = await recovery.find(containers, self.specification, rebooted=boots.is_another(self.root))
         # Before the launcher starts: its prepared groups belong to no container either.
         kept = {container.id for container in containers}
         await asyncio.to_thread(recovery.sweep, kept, found, self.specification, self.snapshots)

@@ -1,14 +1,16 @@
 """What a new engine finds: containers that went on without one, and what a killed engine left half done.
 
 Three questions for every container in the database, in this order: does its shim answer (then it runs, and is
-watched again), did the shim leave an exit status (then it ended while nobody looked), or neither (then the shim was
-killed, and whatever is left of the container is killed with it). Then everything on this machine that bears this
-engine's mark but belongs to no container is removed.
+watched again), did the shim leave an exit status (then it ended while nobody looked), or neither (then the machine was
+rebooted, or the shim was killed, and whatever is left of the container is killed with it). Then everything on this
+machine that bears this engine's mark but belongs to no container is removed.
 """
 
 import contextlib
 import os
 import shutil
+import time
+from dataclasses import replace
 
 from nbcontainers.engine import publishing, volume_mounts
 from nbcontainers.engine.lifecycle import Lifecycle
@@ -20,16 +22,25 @@ from nbcontainers.linux import cgroups
 from nbcontainers.networks import Forwarding, Lease
 from nbcontainers.runtime.client import ExitStatus, ShimConnection, reconnect
 
+REBOOTED_EXIT_CODE = 255
 Found = ShimConnection | ExitStatus | None
 
 
-async def find(containers: list[Container], specification: Specification) -> dict[str, Found]:
-    """Ask after every container that ran when the last engine ended."""
-    return {
+async def find(containers: list[Container], specification: Specification, *, rebooted: bool) -> dict[str, Found]:
+    """Ask after every container that ran when the last engine ended.
+
+    Args:
+        containers: All there are.
+        specification: Knows where their shims' sockets are.
+        rebooted: Whether the machine has been down since: then who is gone has ended with it, as in Docker.
+    """
+    found = {
         container.id: await reconnect(str(specification.directory(container.id)))
         for container in containers
         if container.state.status in ("running", "paused")
     }
+    ended = ExitStatus(code=REBOOTED_EXIT_CODE, finished_at_ns=time.time_ns(), oom_killed=False)
+    return {container_id: ended if rebooted and state is None else state for container_id, state in found.items()}
 
 
 def leases(containers: list[Container], found: dict[str, Found]) -> list[Lease]:
@@ -69,6 +80,10 @@ async def resume(lifecycle: Lifecycle, containers: list[Container], found: dict[
     """
     for container in containers:
         lifecycle.add(container)
+        if not isinstance(found.get(container.id), ShimConnection):
+            # Whoever has that number now is somebody else.
+            container.state = replace(container.state, pid=0)
+    for container in containers:
         if container.id in found:
             state = found[container.id]
             if isinstance(state, ShimConnection):
