@@ -8,7 +8,7 @@ Reading order: ``face``, ``running`` with ``networking`` (run and create), ``exe
 ``interactive`` and ``aside`` (a container at a terminal, and signals), ``tree`` (the commands that change something),
 ``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``transferring`` with ``pulling`` and ``transfers``
 (layers on their way), ``registries`` (logins), ``layers``, ``volumes``, ``networks``, ``shaping``, ``capturing`` and
-``system`` (others), ``formats`` (``--format``, with ``templates`` and their ``functions``), ``terminal``, ``printing``
+``system`` (others), ``following`` (``logs -f``), ``formats`` (``--format``), ``terminal``, ``printing``
 (its tables).
 
 Example:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+WIDEST = 10**6  # what Go's fmt pads to at most
 _VERB = re.compile(r"%([-+0 #]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
 
 
@@ -53,6 +54,7 @@ def _printf(pattern: str, *values: Any) -> str:
 
     def verb(found: re.Match[str]) -> str:
         flags, width, precision, letter = found.groups()
+        _check_widths(int(width or 0), int(precision or 0))
         if letter == "%":
             return "%"
         if not remaining:
@@ -68,6 +70,11 @@ def _printf(pattern: str, *values: Any) -> str:
         return text.ljust(room) if "-" in flags else text.rjust(room)
 
     return _VERB.sub(verb, pattern)
+
+
+def _check_widths(*widths: int) -> None:
+    if max(widths) > WIDEST:
+        raise ValueError(f"{max(widths)} is wider than {WIDEST}")
 
 
 def _index(value: Any, *keys: Any) -> Any:
@@ -97,6 +104,7 @@ def _print(*values: Any) -> str:
 
 
 def _pad(text: str, before: int, after: int) -> str:
+    _check_widths(before, after)
     return " " * before + text + " " * after if text else text
 
 

@@ -28,6 +28,7 @@ _TOKEN = re.compile(
 )
 _CONSTANTS = {"true": True, "false": False, "nil": None}
 _ENDS = ("end", "else")
+_TOO_DEEP = "template parsing error: it is nested too deeply"
 Scope = dict[str, Any]
 Expression = Callable[[Any, Scope], Any]
 
@@ -111,7 +112,10 @@ class Template:
         Raises:
             TemplateError: A field that is asked for is not there.
         """
-        return _render(self._nodes, value, {"$": value})
+        try:
+            return _render(self._nodes, value, {"$": value})
+        except RecursionError:
+            raise TemplateError(_TOO_DEEP) from None
 
 
 def parse(source: str) -> Template:
@@ -120,8 +124,10 @@ def parse(source: str) -> Template:
     Raises:
         TemplateError: With what cannot be read.
     """
-    items = _items(source)
-    nodes, end = _nodes(items)
+    try:
+        nodes, end = _nodes(_items(source))
+    except RecursionError:
+        raise TemplateError(_TOO_DEEP) from None
     if end:
         raise TemplateError(f"template parsing error: unexpected {{{{{end}}}}}")
     return Template(nodes)
@@ -280,7 +286,7 @@ class _Reader:
 def _literal(kind: str, token: str) -> Expression | None:
     match kind:
         case "string":
-            return _constant(json.loads(token))
+            return _constant(_unquoted(token))
         case "raw":
             return _constant(token[1:-1])
         case "number":
@@ -291,6 +297,13 @@ def _literal(kind: str, token: str) -> Expression | None:
             return _variable(token)
         case _:
             return _constant(_CONSTANTS[token]) if token in _CONSTANTS else None
+
+
+def _unquoted(token: str) -> str:
+    try:
+        return str(json.loads(token))
+    except ValueError:
+        raise TemplateError(f"template parsing error: invalid syntax in {token}") from None
 
 
 def _dot(dot: Any, scope: Scope) -> Any:
@@ -331,7 +344,7 @@ def _call(name: str, function: Callable[..., Any], arguments: list[Expression]) 
         values = [argument(dot, scope) for argument in arguments]
         try:
             return function(*values)
-        except (TypeError, ValueError, LookupError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             raise TemplateError(f"template: error calling {name}: {error}") from error
 
     return call

@@ -65,6 +65,12 @@ def test_what_templates_say(template: str, text: str) -> None:
         ("{{(.Name}}", "unexpected 'end'"),
         ("{{.Name ?}}", "unexpected ' \\?'"),
         ("{{.Name 3}}", "cannot be called"),
+        ("{{upper 3}}", "error calling upper"),
+        ('{{"\\q"}}', "invalid syntax in"),
+        ('{{printf "%9999999d" 1}}', "wider than"),
+        ("{{pad .Name 9999999 1}}", "wider than"),
+        (f"{{{{{'(' * 5000}1{')' * 5000}}}}}", "nested too deeply"),
+        (f"{'{{if 1}}' * 3000}{'{{end}}' * 3000}", "nested too deeply"),
     ],
 )
 def test_what_is_wrong_with_a_template_is_said(template: str, complaint: str) -> None:
