@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from nbcontainers.cli import formats
+from nbcontainers.cli.building import build
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.listing import filter_option, format_option
 from nbcontainers.cli.tree import container_group, filters_of, image_group, pass_face, tree
+from nbcontainers.cli.values import Size
 from nbcontainers.client import doctor as examine
 from nbcontainers.client import tables
 from nbcontainers.templates import to_json
@@ -113,7 +115,7 @@ def prune(face: Face, everything: bool, volumes: bool, filters: tuple[str, ...],
     if volumes:
         done["volumes"] = api.prune_volumes(filters=asked)
     done["images"] = api.prune_images(filters={**asked, "dangling": [str(not everything).lower()]})
-    done["build cache"] = api.prune_builds()
+    done["build cache"] = api.prune_builds(all=everything)
     return pruned(done)
 
 
@@ -154,5 +156,26 @@ def prune_images(face: Face, everything: bool, filters: tuple[str, ...], force: 
     return pruned({"images": face.client.api.prune_images(filters=asked)})
 
 
+@tree.group()
+def builder() -> None:
+    """Commands of builds, and of what they keep."""
+
+
+@builder.command("prune")
+@click.option("-a", "--all", "everything", is_flag=True, help="Steps that images have, too.")
+@click.option("--keep-storage", type=Size(), default=0, help="Bytes of it that may stay, the last used, such as 1g.")
+@prune_filter_option
+@force_option
+@pass_face
+def prune_builds(
+    face: Face, *, everything: bool, keep_storage: int, filters: tuple[str, ...], force: bool
+) -> tables.Table:
+    """Remove what builds have kept so as not to do it again."""
+    api = face.client.api
+    asked = {"filters": filters_of(filters), "keep_storage": keep_storage, "all": everything}
+    return pruned({"build cache": api.prune_builds(**asked)})
+
+
+builder.add_command(build)
 system.add_command(info)
 system.add_command(events)

@@ -144,6 +144,19 @@ def test_what_nobody_uses_is_pruned(face: RecordingFace) -> None:
     assert len(invoke(["system", "prune", "-f"], face)) == 0
 
 
+def test_what_builds_keep_is_pruned(face: RecordingFace) -> None:
+    face.stdin = b"FROM busybox\nRUN echo kept > /kept\n"
+    image = invoke(["build", "-q", "-t", "kept", "-"], face)
+    assert len(invoke(["builder", "prune", "-f"], face)) == 0  # the image has it
+    assert len(invoke(["builder", "prune", "--all", "--keep-storage", "1g", "-f"], face)) == 0
+    removed = invoke(["builder", "prune", "--all", "--filter", "description=kept", "-f"], face)
+    assert set(removed["kind"]) == {"build cache"}
+    assert len(removed) == 1
+    assert face.client.images.get("kept").id == image.strip()
+    with pytest.raises(click.UsageError, match="invalid size 'much'"):
+        invoke(["builder", "prune", "--keep-storage", "much"], face)
+
+
 def test_one_refusal_keeps_nobody_else(face: RecordingFace) -> None:
     invoke(["create", "--name", "there", "busybox", "true"], face)
     with pytest.raises(click.ClickException, match=r"(?s)nobody.*nothing"):
