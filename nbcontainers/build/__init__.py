@@ -6,13 +6,14 @@ Stages with plain data between them, as BuildKit has them:
     parser        lines → nodes: keyword, flags, arguments
     instructions  nodes → typed instructions, checked (``flags``, ``runmounts``, ``durations``)
     graph         instructions → stages, and who needs whom (``platforms``); ``checking`` finds what is only unwise
-    builder       runs them: ``stagebuild`` one stage, ``steps``, ``runstep`` what makes layers, ``settings`` the rest
+    builder       has them run: ``bases`` what they stand on, ``execution`` a build, ``stagebuild`` one stage,
+                  ``steps``, ``runstep`` what makes layers, ``settings`` the rest
 
 Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules`` (the build checks), ``draft``
 (a stage's image so far), ``cache`` (what was made before; ``cachespecs``, ``catalog``, ``imports``, ``exports``: what
-others have made, and may have), ``selection`` → ``layerwriter`` (COPY), ``archives``,
-``downloads``, ``modes`` (ADD and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container) in
-``places`` (its network). Every error in a Dockerfile names line and column.
+others have made, and may have), ``selection`` → ``layerwriter`` (COPY), ``archives``, ``downloads``, ``modes`` (ADD
+and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container) in ``places`` (its network). Every
+error in a Dockerfile names line and column.
 
 Reading order: as above; then ``events``, what a build is asked and what it tells.
 

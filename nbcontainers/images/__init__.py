@@ -8,7 +8,8 @@ Reading order: ``references`` (names), ``config`` (the OCI image configuration),
 two), ``changes`` (what an import may set), ``index``, ``removal`` and ``store`` (images, tags, what is kept on disk),
 ``history``, ``writing`` (a container's files as an image), ``staging`` (layers on their way in), ``exporting`` and
 ``archives`` (images to archives and back); for registries the room ``registry``, then ``platforms``, ``manifests``,
-``spool``, ``fetching``, ``origins`` and ``pulling``, ``parcels`` and ``pushing``.
+``spool``, ``fetching``, ``origins`` and ``pulling``, ``parcels`` and ``pushing``; ``layout``
+(a folder that anybody may have made).
 
 Example:
     >>> images = Images(Path("/var/lib/nbcontainers/images"))
