@@ -59,6 +59,11 @@ class VolumeImports:
         async with self._changing, contextlib.AsyncExitStack() as held:
             created = not self._is_there(name)
             volume = await asyncio.to_thread(self._volumes.create, name, labels={}, driver_opts={})
+            if volume.size_bytes:
+                raise errors.Unsupported(
+                    f"cannot import into the volume '{name}': its size is limited to {volume.driver_opts['size']}, and "
+                    f"both what it has and the archive would count: unpack the archive in a container that has it"
+                )
             if volume.has_own_file_system:
                 raise errors.Unsupported(
                     f"cannot import into the volume '{name}': it is a file system of its own, "

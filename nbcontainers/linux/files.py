@@ -167,6 +167,22 @@ def copy_tree(source_fd: int, target_fd: int, *, leave_out: Container[str] = (),
 
 
 @contextlib.contextmanager
+def opened_directory(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Open a directory that is no link.
+
+    Raises:
+        OSError: ENOENT, ENOTDIR, ELOOP.
+
+    Source: open(2) § O_NOFOLLOW.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
 def opened(root_fd: int, directory: str) -> Iterator[int]:
     """Open a directory below another one by a path without any link in it.
 

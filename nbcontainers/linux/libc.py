@@ -57,6 +57,7 @@ SYS_CLONE3 = 435
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
 SYS_MOUNT_SETATTR = 442
+SYS_QUOTACTL_FD = 443
 
 
 def oserror(syscall: str, path: str = "", hint: str = "") -> NoReturn:

@@ -15,7 +15,8 @@ from nbcontainers.volumes import mounting
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 _TOGETHER = {"type": ("device",), "device": ("type",), "o": ("device", "type")}
 _KNOWN = (*_TOGETHER, "size")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?[kmgtp]?i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_UNITS = ("", "k", "m", "g", "t", "p")
 _LONGEST_NAME = 255
 _LONGEST_BYTES = 4095
 """The kernel reads one page, and leaves out what is longer without a word."""
@@ -50,7 +51,7 @@ def check(name: str, driver_opts: dict[str, str]) -> None:
         driver_opts: The options.
 
     Raises:
-        errors.InvalidArgument: One is unknown or makes no sense, one is missing, or a size is asked for.
+        errors.InvalidArgument: One is unknown or makes no sense, one is missing, or two do not go together.
     """
     for option, value in driver_opts.items():
         if option not in _KNOWN:
@@ -64,12 +65,20 @@ def check(name: str, driver_opts: dict[str, str]) -> None:
             if other not in driver_opts:
                 raise errors.InvalidArgument(f'create {name}: missing required option: "{other}"')
     if "size" in driver_opts:
-        found = _SIZE.fullmatch(driver_opts["size"])
-        if found is None:
+        if _SIZE.fullmatch(driver_opts["size"]) is None:
             raise errors.InvalidArgument(f"create {name}: invalid size: '{driver_opts['size']}'")
-        if float(found[1]):
-            raise errors.InvalidArgument(f"create {name}: quota size requested but no quota support")
+        if "type" in driver_opts:
+            raise errors.InvalidArgument(
+                f'create {name}: invalid option: "size" limits a volume on the engine\'s file system: '
+                f"give what is mounted o=size={driver_opts['size']}, if it knows that"
+            )
     _check_mount_options(name, driver_opts.get("o", ""))
+
+
+def size_bytes(driver_opts: dict[str, str]) -> int:
+    """Return how much a volume may have, which was checked before; 0 for no limit."""
+    found = _SIZE.fullmatch(driver_opts.get("size", ""))
+    return int(float(found[1]) * 1024 ** _UNITS.index(found[2].lower())) if found else 0
 
 
 def _check_mount_options(name: str, text: str) -> None:

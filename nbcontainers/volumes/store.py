@@ -14,7 +14,7 @@ import msgspec
 
 from nbcontainers import errors
 from nbcontainers.linux import files
-from nbcontainers.volumes import mounting, options
+from nbcontainers.volumes import mounting, options, quotas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,11 @@ class Volume:
     def has_own_file_system(self) -> bool:
         """Whether its files are on a file system of its own, mounted as long as a running container has it."""
         return mounting.is_wanted(self.driver_opts)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it may have, 0 for no limit of its own."""
+        return options.size_bytes(self.driver_opts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Volumes:
         name = name or secrets.token_hex(32)
         options.check_name(name)
         options.check(name, driver_opts)
+        if options.size_bytes(driver_opts) and not quotas.are_enforced(self._root):
+            raise errors.InvalidArgument(f"create {name}: quota size requested but no quota support")
         while True:
             with contextlib.suppress(errors.NoSuchVolume):
                 return self.get(name)
@@ -95,12 +102,15 @@ class Volumes:
         with self._staging() as making:
             (making / "_data").mkdir(mode=0o755)
             (making / "_data").chmod(0o755)  # whatever the umask
+            if size := options.size_bytes(record.driver_opts):
+                quotas.limit(making / "_data", size)
             files.replace(str(making / "volume.json"), msgspec.json.encode(record))
             try:
                 making.rename(self._root / name)
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+                with quotas.released(making / "_data"):
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
 
     @contextlib.contextmanager
     def _staging(self) -> Iterator[Path]:
@@ -154,7 +164,8 @@ class Volumes:
         """
         volume = self.get(name)
         mounting.unmount(volume.mountpoint)
-        with self._staging() as going:
+        released = quotas.released(volume.mountpoint) if volume.size_bytes else contextlib.nullcontext()
+        with released, self._staging() as going:
             try:
                 volume.mountpoint.parent.rename(going / "removed")
             except FileNotFoundError:
@@ -206,7 +217,7 @@ class Volumes:
         with self._staging() as directory:
             (directory / "_data").mkdir(mode=0o755)
             (directory / "_data").chmod(0o755)
-            with _opened(directory / "_data") as fd:
+            with files.opened_directory(directory / "_data") as fd:
                 yield Draft(fd, directory / "_data")
 
     def take_over(self, name: str, draft: "Draft") -> None:
@@ -236,20 +247,14 @@ class Volumes:
             OSError: The disk is full, for example; the volume is as it was.
         """
         with self._filling, self._staging() as copy:
-            target = self.get(name).mountpoint
+            volume = self.get(name)
+            target = volume.mountpoint
             if os.listdir(target):
                 return
-            with _opened(copy) as copy_fd, _opened(target) as target_fd:
+            with files.opened_directory(copy) as copy_fd, files.opened_directory(target) as target_fd:
+                if volume.size_bytes:
+                    quotas.share(target_fd, copy_fd)
                 files.copy_tree(source_fd, copy_fd)
                 for entry in os.listdir(copy_fd):
                     os.rename(entry, entry, src_dir_fd=copy_fd, dst_dir_fd=target_fd)
                 files.copy_attributes(source_fd, target_fd)
-
-
-@contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

@@ -23,7 +23,7 @@ mount -t hostfs -o "$results" hostfs "$results"
 # Debian keeps this kernel's modules where modprobe does not look.
 mkdir -p /run/modules/lib
 ln -s /usr/lib/uml/modules /run/modules/lib/modules
-modprobe -a -d /run/modules overlay bridge veth nf_tables brd zram bfq loop sch_tbf sch_netem
+modprobe -a -d /run/modules overlay bridge veth nf_tables brd zram bfq loop quota_v2 sch_tbf sch_netem
 
 case "$hierarchy" in
   unified)

@@ -111,6 +111,7 @@ def test_options_are_refused_not_ignored(volumes: Volumes) -> None:
             {"type": "none", "o": "remount", "device": "/srv"},
             'create data: invalid mount option "remount": a volume is',
         ),
+        ({"type": "none", "device": "x", "size": "1m"}, 'create data: invalid option: "size" limits a volume on the'),
         ({"type": "none", "o": "bind,uid=1", "device": "/srv"}, 'create data: invalid mount option "uid=1": it is one'),
         ({"type": "none", "o": "sync,bind", "device": "/srv"}, 'create data: invalid mount option "sync": it is one'),
     ):
