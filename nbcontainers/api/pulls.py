@@ -6,11 +6,11 @@ stream.
 Source: Docker Engine API v1.47, ``POST /images/create``; moby, distribution/pull_v2.go, for what is told.
 """
 
-import asyncio
+from functools import partial
 
 from aiohttp import web
 
-from nbcontainers.api import failures, progress, registry_auth, responses
+from nbcontainers.api import progress, registry_auth, responses
 from nbcontainers.api.calls import Call
 from nbcontainers.engine.pulls import Asked
 from nbcontainers.images import platforms
@@ -22,23 +22,13 @@ from nbcontainers.images.references import DEFAULT_TAG
 async def pull(call: Call) -> web.StreamResponse:
     """Pull an image, or all of a repository's; when the client goes away, that ends."""
     asked = _asked(call)
-    events: asyncio.Queue[PullEvent | None] = asyncio.Queue()
-    pulling = asyncio.ensure_future(call.engine.pulls.pull(asked, events.put_nowait))
-    pulling.add_done_callback(lambda _: events.put_nowait(None))
-    try:
-        first = await events.get()
+    async with progress.working(partial(call.engine.pulls.pull, asked)) as work:
+        first = await work.next()
         if first is None:
-            await pulling  # it has failed before the image was found
+            await work.task  # it has failed before the image was found
         response = await responses.stream(call, "application/json")
-        await progress.relay(response, first, events, lines)
-        try:
-            await pulling
-        except Exception as raw:
-            await responses.write_json_line(response, failures.in_stream(raw, call.engine.root))
+        await work.relay(response, first, lines, call.engine.root)
         return response
-    finally:
-        pulling.cancel()
-        await asyncio.gather(pulling, return_exceptions=True)
 
 
 def _asked(call: Call) -> Asked:

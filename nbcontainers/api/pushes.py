@@ -3,12 +3,12 @@
 Source: Docker Engine API v1.47, ``POST /images/{name}/push``; moby, distribution/push_v2.go, for what is told.
 """
 
-import asyncio
+from functools import partial
 
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import failures, progress, registry_auth, responses
+from nbcontainers.api import progress, registry_auth, responses
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.pushes import Asked, PushEvent
@@ -21,22 +21,12 @@ async def push(call: Call) -> web.StreamResponse:
     """Push an image, or all of a repository's; when the client goes away, that ends."""
     asked = _asked(call)
     location = locate(asked.name)
-    events: asyncio.Queue[PushEvent | None] = asyncio.Queue()
-    pushing = asyncio.ensure_future(call.engine.pushes.push(asked, events.put_nowait))
-    pushing.add_done_callback(lambda _: events.put_nowait(None))
-    try:
+    async with progress.working(partial(call.engine.pushes.push, asked)) as work:
         response = await responses.stream(call, "application/json")
         full = f"{location.registry}/{location.repository}"
         await responses.write_json_line(response, {"status": f"The push refers to repository [{full}]"})
-        await progress.relay(response, await events.get(), events, lines)
-        try:
-            await pushing
-        except Exception as raw:
-            await responses.write_json_line(response, failures.in_stream(raw, call.engine.root))
+        await work.relay(response, await work.next(), lines, call.engine.root)
         return response
-    finally:
-        pushing.cancel()
-        await asyncio.gather(pushing, return_exceptions=True)
 
 
 def _asked(call: Call) -> Asked:
