@@ -52,15 +52,18 @@ def place(directory: str, selection: Selection) -> Place:
 
 
 def selected(reader: Reader, selection: Selection, place: Place | None = None) -> Iterator[Frame]:
-    """Yield the frames of a selection, as far as they are written.
+    """Yield the frames of a selection, as far as they are written; of the last lines only those that were counted.
 
     Args:
         reader: At ``place``, or at the beginning of the log.
         selection: What is wanted.
         place: From ``place()``.
     """
-    beginning = Beginning(place or Place())
+    place = place or Place()
+    beginning = Beginning(place)
     for frame in reader.frames():
+        if place.end is not None and reader.position > place.end:
+            return  # written meanwhile
         if selection.has(frame) and beginning.cut(frame).data:
             yield frame
 

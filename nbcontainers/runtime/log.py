@@ -221,6 +221,11 @@ class Reader:
             return False
         return True
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """The segment, and the offset behind the frame that was read last."""
+        return self._number, self._offset
+
     def prepare(self) -> None:
         """Open the segment; of a compressed one all before the place is read here, which takes a while."""
         if self._open_segment() and self._packed is not None:

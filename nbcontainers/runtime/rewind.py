@@ -26,15 +26,25 @@ class Place:
         offset: Of a frame in the segment.
         index: Of the first wanted byte in that frame.
         begun: Whether lines are to be left out that began before this place, in any stream.
+        end: Segment and offset behind the newest frame that there was when lines were counted; None where none were.
     """
 
-    __slots__ = ("begun", "index", "offset", "segment")
+    __slots__ = ("begun", "end", "index", "offset", "segment")
 
-    def __init__(self, segment: int = 0, offset: int = 0, index: int = 0, *, begun: bool = False) -> None:
+    def __init__(
+        self,
+        segment: int = 0,
+        offset: int = 0,
+        index: int = 0,
+        *,
+        begun: bool = False,
+        end: tuple[int, int] | None = None,
+    ) -> None:
         self.segment = segment
         self.offset = offset
         self.index = index
         self.begun = begun
+        self.end = end
 
 
 def find(
@@ -53,8 +63,11 @@ def find(
         return Place()
     if tail == 0:
         return end(directory)
-    place, missing = Place(), tail
+    newest = None if tail is None else (0, 0)
+    place, missing = Place(end=newest), tail
     for segment, offset, frame in backwards(directory):
+        if newest == (0, 0):
+            place.end = newest = (segment, offset + OVERHEAD + len(frame.data))
         if since_ns is not None and frame.ns < since_ns:
             place.begun = True
             return place
@@ -63,9 +76,9 @@ def find(
         if missing is not None:
             starts = _line_starts(frame)
             if starts >= missing:
-                return Place(segment, offset, _start_from_end(frame, missing), begun=True)
+                return Place(segment, offset, _start_from_end(frame, missing), begun=True, end=newest)
             missing -= starts
-        place = Place(segment, offset)
+        place = Place(segment, offset, end=newest)
     return place
 
 
@@ -73,8 +86,9 @@ def end(directory: str) -> Place:
     """Return the place at which the next frame will be written."""
     present = segments(directory)
     if not present:
-        return Place()
-    return Place(present[-1], os.stat(f"{directory}/{DIRECTORY}/{present[-1]:08d}").st_size, begun=True)
+        return Place(end=(0, 0))
+    size = os.stat(f"{directory}/{DIRECTORY}/{present[-1]:08d}").st_size
+    return Place(present[-1], size, begun=True, end=(present[-1], size))
 
 
 def _line_starts(frame: Frame) -> int:

@@ -98,3 +98,17 @@ def test_over_many_segments(tmp_path: Path) -> None:
     assert len(list((tmp_path / DIRECTORY).iterdir())) == 2
     tail = read(directory, Selection(tail=150))[STDOUT].splitlines()
     assert tail == [b"line %d" % number for number in range(250, 400)]
+
+
+def test_what_is_written_meanwhile_is_not_one_of_the_last_lines(tmp_path: Path) -> None:
+    writer = Writer(str(tmp_path), 1 << 30, 2)
+    writer.write(STDOUT, b"first\nlast\n", 1)
+    for tail, lines in ((1, [b"last\n"]), (5, [b"first\nlast\n"]), (0, [])):
+        found = place(str(tmp_path), Selection(tail=tail))
+        writer.write(STDOUT, b"later\n", 2)
+        reader = Reader(str(tmp_path), found.segment, found.offset)
+        seen = [frame.data for frame in selected(reader, Selection(tail=tail), found)]
+        reader.close()
+        assert seen[: len(lines)] == lines
+        assert seen.count(b"later\n") == {1: 0, 5: 1, 0: 0}[tail]
+    writer.close(3)
