@@ -39,7 +39,7 @@ async def remove(call: Call) -> web.Response:
     """``DELETE /volumes/{name}/files``: a file; with ``deep``, a directory with all that it has."""
     name, where = _named(call)
     work = functools.partial(volume_files.remove, path=path_of(call), where=where, deep=call.flag("deep"))
-    async with call.engine.volume_files.opened(name) as root_fd:
+    async with call.engine.volume_files.opened(name, to_write=True) as root_fd:
         await asyncio.to_thread(work, root_fd)
     return responses.empty()
 
@@ -69,7 +69,7 @@ async def get(call: Call) -> web.StreamResponse:
 async def put(call: Call) -> web.Response:
     """``PUT /volumes/{name}/archive``: unpack the body into a directory."""
     name, where = _named(call)
-    async with call.engine.volume_files.opened(name) as root_fd:
+    async with call.engine.volume_files.opened(name, to_write=True) as root_fd:
         path = path_of(call)
         await transfer.upload(call, lambda stream: volume_files.extract(root_fd, path, stream, where))
     return responses.empty(200)

@@ -54,7 +54,11 @@ def mount(text: str) -> Json:
     """
     asked: Json = {"Type": "volume"}
     options: dict[str, Json] = {}
-    for field in next(csv.reader([text]), []):
+    try:
+        fields = next(csv.reader([text], strict=True), [])
+    except csv.Error as error:
+        raise _wrong(text, f"{error}: a quoted field begins and ends with a quotation mark") from error
+    for field in fields:
         name, separator, value = field.partition("=")
         name = name.strip().lower()
         name = _ALIASES.get(name, name)

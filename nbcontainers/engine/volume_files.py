@@ -27,6 +27,7 @@ from nbcontainers.linux.mounts import openat2
 from nbcontainers.volumes import Volumes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_IN_MEMORY = ("tmpfs", "ramfs")
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -75,17 +76,26 @@ class VolumeFiles:
         self.imports = VolumeImports(volumes, lifecycle)
 
     @contextlib.asynccontextmanager
-    async def opened(self, name: str) -> AsyncIterator[int]:
+    async def opened(self, name: str, *, to_write: bool = False) -> AsyncIterator[int]:
         """Open a volume's root.
+
+        Args:
+            name: The volume.
+            to_write: Something is to be changed.
 
         Yields:
             A descriptor, from which paths are to be resolved with ``openat2(RESOLVE_IN_ROOT)``.
 
         Raises:
             errors.NoSuchVolume: There is no such volume.
+            errors.Conflict: It is in memory, and is not, because no container that has it runs.
             errors.Internal: It has a file system of its own, which cannot be mounted.
         """
         volume = self._volumes.get(name)
+        if to_write and volume.driver_opts.get("type") in _IN_MEMORY and not self._volumes.is_mounted(name):
+            raise errors.Conflict(
+                f"cannot write to the volume '{name}': it is in memory as long as a container that has it runs"
+            )
         if volume.has_own_file_system:
             fd = await run_apart(functools.partial(self._volumes.opened, name), "volume")
         else:

@@ -182,6 +182,14 @@ class Volumes:
         if not mounting.is_mounted(volume.mountpoint):
             mounting.mount(volume.driver_opts, volume.mountpoint)
 
+    def is_mounted(self, name: str) -> bool:
+        """Say whether a volume's own file system is there now.
+
+        Raises:
+            errors.NoSuchVolume: There is no such volume.
+        """
+        return mounting.is_mounted(self.get(name).mountpoint)
+
     def unmount(self, name: str) -> None:
         """Take a volume's own file system away, if it is there; whoever has it open keeps it.
 

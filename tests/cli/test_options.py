@@ -149,6 +149,7 @@ def test_the_long_form_of_mounts(text: str, mount: dict[str, object]) -> None:
         ("target=/a,color=red", "unexpected key 'color'"),
         ("target", "invalid field 'target' must be a key=value pair"),
         ("target=/a,readonly=perhaps", "invalid value for 'readonly': 'perhaps'"),
+        ('target=/a,"volume-opt=o=a,b', "unexpected end of data"),
         ("target=/a,tmpfs-size=1m", "cannot mix 'tmpfs-\\*' options with mount type 'volume'"),
         ("type=tmpfs,target=/a,tmpfs-mode=9", "invalid value for 'tmpfs-mode': '9'"),
         ("type=bind,source=/a,target=/b,bind-recursive=writable", "requires 'readonly' to be specified"),

@@ -11,6 +11,7 @@ import docker
 import pytest
 from docker.errors import APIError
 
+from nbcontainers.client.volumes import restore, volume
 from tests.engine_process import EngineProcess
 from tests.waiting import until
 
@@ -130,6 +131,23 @@ def test_asked_for_with_the_container(engine: EngineProcess, client: docker.Dock
     assert said.stdout == b"700\n"
     assert client.volumes.get("new").attrs["Options"] == {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=700"}
     assert client.api.prune_volumes(filters={"all": ["true"]})["VolumesDeleted"] in (None, [])
+
+
+def test_looked_into_without_a_container(engine: EngineProcess, client: docker.DockerClient, tmp_path: Path) -> None:
+    client.volumes.create("bound", driver_opts={"type": "none", "o": "bind", "device": str(tmp_path)})
+    client.volumes.create("fast", driver_opts=TMPFS)
+    bound, fast = volume("bound", client), volume("fast", client)
+    bound.write_text("file", "written")
+    assert (tmp_path / "file").read_text() == "written"
+    assert list(bound.ls()["name"]) == ["file"]
+    assert mounted(engine) == []
+    with pytest.raises(APIError, match="it is in memory"):
+        fast.write_text("file", "lost")
+    with pytest.raises(APIError, match="it is a file system of its own"):
+        restore(client, "fast", bound.backup())
+    keeper(client, "keeper", **at("fast"))
+    fast.write_text("file", "kept")
+    assert sorted(fast.ls()["name"]) == ["file", "keeper"]
 
 
 def test_an_engine_that_is_killed(engine: EngineProcess, client: docker.DockerClient) -> None:
