@@ -14,6 +14,7 @@ from nbcontainers.api import responses, times
 from nbcontainers.api.calls import Call, Filters
 from nbcontainers.api.routing import Route
 from nbcontainers.build.records import Record
+from nbcontainers.moments import parse_ns
 
 FILTERS = frozenset(("until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"))
 _TESTS: dict[str, Callable[[Record, str], bool]] = {
@@ -81,7 +82,7 @@ def _before_ns(asked: Filters) -> int:
     if len(texts) > 1:
         raise errors.InvalidArgument("filters until and unused-for: more than one value was given")
     now = datetime.now(UTC)
-    return times.parse_ns(texts[0], now) if texts else int((now.timestamp() + 1) * 10**9)
+    return parse_ns(texts[0], now) if texts else int((now.timestamp() + 1) * 10**9)
 
 
 def _beyond(room_bytes: int, records: list[Record], chosen: list[Record]) -> list[Record]:

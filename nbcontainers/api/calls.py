@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import times
+from nbcontainers.moments import parse_ns
 
 if TYPE_CHECKING:
     from nbcontainers.engine.engine import Engine
@@ -86,7 +86,7 @@ class Call:
         value = self.query.get(name)
         if not value:
             return None
-        return times.parse_ns(value, datetime.now(UTC))
+        return parse_ns(value, datetime.now(UTC))
 
     def filters(self, known: frozenset[str]) -> Filters:
         """Return the query's ``filters``: both of Docker's forms, ``{"a": ["b"]}`` and ``{"a": {"b": true}}``.

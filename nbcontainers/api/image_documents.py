@@ -16,6 +16,7 @@ from nbcontainers.api.calls import Call
 from nbcontainers.api.filters import labels_match
 from nbcontainers.images import HOST_SNAPSHOT, ContainerDefaults, Image, Snapshots
 from nbcontainers.images.references import repository
+from nbcontainers.moments import parse_ns
 
 FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
 _WITH_VIRTUAL_SIZE = (1, 43)
@@ -34,7 +35,7 @@ def selected(call: Call) -> list[Image]:
     dangling = _flag(asked.get("dangling", []))
     patterns = [_pattern(text) for text in asked.get("reference", [])]
     before = [images.get(name).created_ns for name in asked.get("before", ())]
-    before += [times.parse_ns(text, datetime.now(UTC)) for text in asked.get("until", ())]
+    before += [parse_ns(text, datetime.now(UTC)) for text in asked.get("until", ())]
     since = [images.get(name).created_ns for name in asked.get("since", ())]
     found = []
     for image in images.list(everything=call.flag("all") and dangling is None):

@@ -15,6 +15,7 @@ from nbcontainers.api.filters import labels_match
 from nbcontainers.api.routing import Route
 from nbcontainers.api.wire import networks as wire
 from nbcontainers.engine.model import Container, NetworkEndpoint
+from nbcontainers.moments import parse_ns
 from nbcontainers.networks import Network, Subnet
 from nbcontainers.networks.model import OPTION_BRIDGE_NAME, OPTION_DEFAULT_BRIDGE
 
@@ -175,7 +176,7 @@ async def prune(call: Call) -> web.Response:
 
 
 def _until_ns(text: str) -> int:
-    return times.parse_ns(text, datetime.now(UTC))
+    return parse_ns(text, datetime.now(UTC))
 
 
 def routes() -> list[Route]:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import responses, times
+from nbcontainers.api import responses
 from nbcontainers.api.calls import Call, Filters
 from nbcontainers.api.filters import labels_match
 from nbcontainers.api.routing import Route
+from nbcontainers.moments import parse_ns
 
 CONTAINER_FILTERS = frozenset(("label", "label!", "until"))
 IMAGE_FILTERS = CONTAINER_FILTERS | {"dangling"}
@@ -25,7 +26,7 @@ class _Chosen:
     def __init__(self, asked: Filters) -> None:
         if len(asked.get("until", ())) > 1:
             raise errors.InvalidArgument("more than one until filter specified")
-        self._until_ns = [times.parse_ns(text, datetime.now(UTC)) for text in asked.get("until", ())]
+        self._until_ns = [parse_ns(text, datetime.now(UTC)) for text in asked.get("until", ())]
         self._with = asked.get("label", [])
         self._without = asked.get("label!", [])
 

@@ -1,20 +1,11 @@
-"""Times as Docker writes and reads them: RFC 3339 with nanoseconds out; three forms in.
+"""Times as Docker writes them: RFC 3339 with nanoseconds, and in words. How it reads them is in ``moments``.
 
-Source: Docker Engine API, ``since`` and ``until``; Go package time, RFC3339Nano.
+Source: Go package time, RFC3339Nano.
 """
 
-import re
 import time
-from datetime import UTC, datetime
-
-from nbcontainers import errors
 
 NEVER = "0001-01-01T00:00:00Z"
-_SECONDS = re.compile(r"(-?\d{1,12})(?:\.(\d{1,9}))?")
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_UNIT_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?)?(Z|z|[+-]\d\d:\d\d)?")
 
 
 def rfc3339(time_ns: int) -> str:
@@ -29,40 +20,6 @@ def rfc3339(time_ns: int) -> str:
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
     text = f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
     return f"{text}.{fraction:09}".rstrip("0") + "Z" if fraction else text + "Z"
-
-
-def parse_ns(text: str, now: datetime) -> int:
-    """Read a time: seconds since the epoch (``1700000000.5``), a duration back from now (``10m``), or RFC 3339.
-
-    Seconds before the epoch are a time like any other, as for dockerd.
-
-    Args:
-        text: The time, with UTC assumed where it names no zone.
-        now: What a duration is counted back from.
-
-    Returns:
-        Nanoseconds since the epoch.
-
-    Raises:
-        errors.InvalidArgument: It is none of the three.
-    """
-    if found := _SECONDS.fullmatch(text):
-        return int(found[1]) * 10**9 + int((found[2] or "").ljust(9, "0"))
-    if _DURATION.fullmatch(text):
-        back = sum(float(number) * _UNIT_NS[unit] for number, unit in _DURATION_PART.findall(text))
-        return int(now.timestamp()) * 10**9 + now.microsecond * 1000 - int(back)
-    if found := _RFC3339.fullmatch(text):
-        date, clock, fraction, zone = found.groups()
-        zone = "+00:00" if zone in (None, "Z", "z") else zone
-        try:
-            moment = datetime.fromisoformat(f"{date}T{clock or '00:00'}{zone}")
-        except ValueError:
-            moment = None
-        if moment is not None:
-            return int(moment.astimezone(UTC).timestamp()) * 10**9 + int((fraction or "").ljust(9, "0"))
-    raise errors.InvalidArgument(
-        f"invalid time '{text}': seconds since the epoch, a duration such as 10m, or RFC 3339 is wanted"
-    )
 
 
 def age(seconds: float) -> str:

@@ -15,6 +15,7 @@ from nbcontainers.cli.watching import watch
 from nbcontainers.client import history as usage
 from nbcontainers.client import tables
 from nbcontainers.errors import NotFound
+from nbcontainers.moments import in_seconds
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 filter_option = click.option("-f", "--filter", "filters", multiple=True, help="name=value.")
@@ -117,6 +118,7 @@ def logs(face: Face, /, container: str, follow: bool, timestamps: bool, **asked:
     tail = asked.pop("tail")
     if tail != "all" and not tail.isdigit():
         raise click.UsageError(f"invalid value '{tail}' for --tail: a number, or all")
+    asked |= {name: in_seconds(asked[name]) for name in ("since", "until") if asked[name]}
     if not follow:
         return tables.logs(face.client, container, tail=None if tail == "all" else int(tail), **asked)
     details = int(asked.pop("details"))

@@ -13,6 +13,7 @@ from nbcontainers.cli.tree import container_group, filters_of, image_group, pass
 from nbcontainers.cli.values import Size
 from nbcontainers.client import doctor as examine
 from nbcontainers.client import tables
+from nbcontainers.moments import in_seconds
 from nbcontainers.templates import to_json
 
 Json = dict[str, Any]
@@ -61,6 +62,7 @@ def doctor() -> Any:
 @pass_face
 def events(face: Face, *, since: str, until: str | None, follow: bool, filters: tuple[str, ...], wanted: str) -> Any:
     """Return what has happened, one row per event."""
+    since, until = in_seconds(since), until and in_seconds(until)
     if not follow:
         found = {"since": since, "until": until or f"{time.time():.9f}", "filters": filters_of(filters)}
         if not wanted:

@@ -30,6 +30,8 @@ _REASONS = (
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def serve(arguments: tuple[str, ...]) -> None:
     """Run an engine in the foreground: [--root DIR] [--run DIR] [--host unix://PATH]."""
+    if sys.platform != "linux":
+        raise click.ClickException(f"an engine needs Linux, and this is {sys.platform}: name a Docker's socket instead")
     os.execv(sys.executable, [sys.executable, "-m", "nbcontainers.api", "serve", *arguments])
 
 
@@ -42,6 +44,8 @@ def main() -> None:
         code = _run()
         sys.stdout.flush()
     except BrokenPipeError:
+        if not hasattr(signal, "SIGPIPE"):
+            sys.exit(1)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.raise_signal(signal.SIGPIPE)
     sys.exit(code)

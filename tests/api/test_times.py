@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nbcontainers import errors
-from nbcontainers.api.times import age, parse_ns, rfc3339
+from nbcontainers.api.times import age, rfc3339
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOW_NS = int(NOW.timestamp()) * 10**9
@@ -22,30 +21,6 @@ NOW_NS = int(NOW.timestamp()) * 10**9
 )
 def test_out(time_ns: int, text: str) -> None:
     assert rfc3339(time_ns) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "time_ns"),
-    [
-        ("1767323045", NOW_NS),
-        ("1767323045.5", NOW_NS + 5 * 10**8),
-        ("1767323045.000000001", NOW_NS + 1),
-        ("10m", NOW_NS - 600 * 10**9),
-        ("1h30m", NOW_NS - 5400 * 10**9),
-        ("2026-01-02T03:04:05Z", NOW_NS),
-        ("2026-01-02T04:04:05.25+01:00", NOW_NS + 25 * 10**7),
-        ("2026-01-02T03:04:05", NOW_NS),
-        ("2026-01-02", int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()) * 10**9),
-    ],
-)
-def test_in(text: str, time_ns: int) -> None:
-    assert parse_ns(text, NOW) == time_ns
-
-
-@pytest.mark.parametrize("text", ["yesterday", "10 parsecs", "2026-13-01", "-5m", "1e9"])
-def test_no_time(text: str) -> None:
-    with pytest.raises(errors.InvalidArgument, match="invalid time"):
-        parse_ns(text, NOW)
 
 
 @pytest.mark.parametrize(
