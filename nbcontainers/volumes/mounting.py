@@ -149,12 +149,16 @@ def _finish_bind(directory: str, flags: int) -> None:
 
 
 def unmount(directory: Path) -> None:
-    """Take away what is mounted on a directory; who has it open, or mounted elsewhere, keeps it."""
+    """Take away what is mounted on a directory; who has it open, or mounted elsewhere, keeps it.
+
+    Raises:
+        SyscallError: EINVAL, it came with the mount namespace, and must not be taken out of it.
+    """
     while is_mounted(directory):
         try:
             mounts.umount2(str(directory), mounts.MNT_DETACH)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOENT):  # somebody else was quicker
+        except OSError:
+            if is_mounted(directory):  # else somebody was quicker
                 raise
 
 
