@@ -10,10 +10,10 @@ Stages with plain data between them, as BuildKit has them:
                   ``steps``, ``runstep`` what makes layers, ``settings`` the rest
 
 Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules`` (the build checks), ``draft``
-(a stage's image so far), ``cache`` (what was made before; ``cachespecs``, ``catalog``, ``imports``, ``exports``: what
-others have made, and may have), ``selection`` → ``layerwriter`` (COPY), ``archives``, ``downloads``, ``modes`` (ADD
-and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container) in ``places`` (its network). Every
-error in a Dockerfile names line and column.
+(a stage's image so far), ``cache`` (what was made before; ``cachespecs``, ``catalog``, ``imports``, ``exports``,
+``foresight``: what others have made, and may have), ``selection`` → ``layerwriter`` (COPY), ``archives``,
+``downloads``, ``modes`` (ADD and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container) in
+``places`` (its network). Every error in a Dockerfile names line and column.
 
 Reading order: as above; then ``events``, what a build is asked and what it tells.
 

@@ -23,9 +23,10 @@ _FEW_LINES = 1000
 class Made(msgspec.Struct, omit_defaults=True):
     """What a step made: a snapshot (or none) and its archive's digest; for an image, its id and its steps' keys.
 
-    The digest is empty as long as it is not known; ``said`` is the instruction of a step that made a layer; ``uses`` is
-    how often that was found again, and ``used_ns`` when it was last: nanoseconds since the epoch, 0 for never.
-    ``same_as`` stands for another key alone, which is to be looked up in its place.
+    The digest is empty as long as it is not known; without a snapshot it is that of a layer which is not here. ``said``
+    is the instruction of a step that made a layer; ``uses`` is how often that was found again, and ``used_ns`` when it
+    was last: nanoseconds since the epoch, 0 for never. ``same_as`` stands for another key alone, which is to be looked
+    up in its place.
     """
 
     snapshot: str
@@ -56,6 +57,9 @@ class Cache:
 
     Args:
         path: The file that it is kept in.
+
+    Attributes:
+        describes: Whether it knows of layers that are not here.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,6 +68,7 @@ class Cache:
         self._steps: dict[str, set[str]] = {}
         self._used: dict[str, None] = {}
         self._lines = 0
+        self.describes = False
         self._writing = threading.Lock()  # a thread that prunes writes while builds do
         files.forget_replacing(str(path))
         try:
@@ -92,6 +97,7 @@ class Cache:
 
     def _keep(self, step_key: str, made: Made) -> None:
         self._table[step_key] = made
+        self.describes = self.describes or bool(made.diff_id and not made.snapshot)
         if made.steps:
             self._steps[made.snapshot] = set(made.steps)
 

@@ -3,16 +3,21 @@
 It is an OCI artifact: a manifest that names a configuration and layers as any image's does, so that registries and
 tools keep it as they keep images. The configuration maps the keys of steps to layers:
 
-    {"layers": [{"diff_id": "sha256:…", "size": 10240}], "steps": {"4d7a…": 0, "9f05…": null}}
+    {"layers": [{"diff_id": "sha256:…", "size": 10240}], "steps": {"4d7a…": 0, "9f05…": null},
+     "same_as": {"77b1…": "4d7a…"}}
+
+Layers that are described and not there come last: their steps are known, and so need not be run where nobody asks for
+their files. ``same_as`` says which key one stands for that says from what exactly a step copies.
 
 An image that was built here is such a cache as well: its history has the keys of its steps.
 
 Source: OCI image-spec, manifest.md § Guidelines for Artifact Usage; config.md § history.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -37,17 +42,30 @@ class SharedLayer:
 
     Args:
         diff_id: The digest of its archive without compression.
-        blob: What it is elsewhere, compressed.
+        blob: What it is elsewhere, compressed; None for a layer that cannot be had.
         size_bytes: How long its archive is without compression, None where that is not known.
     """
 
     diff_id: str
-    blob: Descriptor
+    blob: Descriptor | None
     size_bytes: int | None = None
 
 
 Steps = Mapping[str, SharedLayer | None]
 """What steps have made, by their keys: None stands for no layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """What a cache knows.
+
+    Args:
+        steps: What steps have made.
+        same_as: The keys that other keys stand for.
+    """
+
+    steps: Steps
+    same_as: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Layer(msgspec.Struct):
@@ -58,15 +76,19 @@ class _Layer(msgspec.Struct):
 class _Config(msgspec.Struct):
     layers: list[_Layer]
     steps: dict[str, int | None]
+    same_as: dict[str, str] = {}
 
 
-def artifact(steps: Steps) -> tuple[bytes, bytes]:
+def artifact(catalog: Catalog) -> tuple[bytes, bytes]:
     """Return the configuration and the manifest of a cache; the same for the same steps."""
-    layers = list({layer.diff_id: layer for layer in steps.values() if layer is not None}.values())
+    steps = catalog.steps
+    found = {layer.diff_id: layer for layer in steps.values() if layer is not None}
+    layers = sorted(found.values(), key=lambda layer: layer.blob is None)
     numbers = {layer.diff_id: number for number, layer in enumerate(layers)}
     config = _Config(
         layers=[_Layer(layer.diff_id, layer.size_bytes or 0) for layer in layers],
         steps={key: None if layer is None else numbers[layer.diff_id] for key, layer in steps.items()},
+        same_as=dict(catalog.same_as),
     )
     document = msgspec.json.encode(config)
     manifest = {
@@ -77,13 +99,14 @@ def artifact(steps: Steps) -> tuple[bytes, bytes]:
         "layers": [
             {"mediaType": layer.blob.media_type, "digest": layer.blob.digest, "size": layer.blob.size}
             for layer in layers
+            if layer.blob is not None
         ],
     }
     return document, msgspec.json.encode(manifest)
 
 
-def read(contents: Contents, document: bytes) -> Steps:
-    """Return the steps of a cache, or of an image.
+def read(contents: Contents, document: bytes) -> Catalog:
+    """Return what a cache, or an image, knows.
 
     Args:
         contents: What its manifest says.
@@ -102,18 +125,19 @@ def read(contents: Contents, document: bytes) -> Steps:
     if len(diff_ids) != len(contents.layers):
         raise errors.InvalidArgument(f"it has '{len(contents.layers)}' layers, and describes '{len(diff_ids)}'")
     layers = [SharedLayer(diff_id=one, blob=blob) for one, blob in zip(diff_ids, contents.layers, strict=True)]
-    return {key: None if number is None else layers[number] for key, number in numbered(config).items()}
+    steps = {key: None if number is None else layers[number] for key, number in numbered(config).items()}
+    return Catalog(steps=steps)
 
 
-def _of_artifact(blobs: Sequence[Descriptor], document: bytes) -> Steps:
+def _of_artifact(blobs: Sequence[Descriptor], document: bytes) -> Catalog:
     try:
         config = msgspec.json.decode(document, type=_Config)
     except msgspec.DecodeError as error:
         raise errors.InvalidArgument(f"the cache's configuration is damaged: {error}") from error
-    if len(config.layers) != len(blobs):
+    if len(config.layers) < len(blobs):
         raise errors.InvalidArgument(f"the cache has '{len(blobs)}' layers, and describes '{len(config.layers)}'")
     layers = []
-    for layer, blob in zip(config.layers, blobs, strict=True):
+    for layer, blob in itertools.zip_longest(config.layers, blobs):
         if not _DIGEST.fullmatch(layer.diff_id) or layer.size < 0:
             raise errors.InvalidArgument(f"the cache's configuration is damaged: '{layer.diff_id}' is no layer")
         layers.append(SharedLayer(diff_id=layer.diff_id, blob=blob, size_bytes=layer.size))
@@ -122,7 +146,7 @@ def _of_artifact(blobs: Sequence[Descriptor], document: bytes) -> Steps:
         if not _KEY.fullmatch(key) or (number is not None and not 0 <= number < len(layers)):
             raise errors.InvalidArgument(f"the cache's configuration is damaged: the step '{key[:64]}' makes no sense")
         steps[key] = None if number is None else layers[number]
-    return steps
+    return Catalog(steps=steps, same_as=config.same_as)
 
 
 def numbered(config: ImageConfig) -> dict[str, int | None]:

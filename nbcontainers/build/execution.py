@@ -5,7 +5,7 @@ Whatever happens, what has no name yet is let go in the end.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from nbcontainers.build import cache
 from nbcontainers.build.cache import Made
@@ -14,8 +14,9 @@ from nbcontainers.build.draft import PROXY_ARGS, Draft
 from nbcontainers.build.events import BuildError, BuildEvent, Built, Note, Step, StepDone, Warning
 from nbcontainers.build.exports import Exporter
 from nbcontainers.build.exports import Step as ExportedStep
+from nbcontainers.build.foresight import foresee
 from nbcontainers.build.graph import Graph
-from nbcontainers.build.stagebuild import Build, StageBuild
+from nbcontainers.build.stagebuild import Build, Foreseen, StageBuild
 from nbcontainers.errors import NotFound
 from nbcontainers.images.references import normalize
 
@@ -49,11 +50,11 @@ class Execution:
         for stage in plan.stages:
             build.stages[stage.number] = StageBuild(build, plan, stage, number, total)
             number += 1 + len(stage.body)
+        await self._foresee()
         self._tasks = [asyncio.ensure_future(stage.run()) for stage in build.stages.values()]
-        for running, task in zip(list(build.stages.values()), self._tasks, strict=True):
-            async for event in self._events(running):
-                yield event
-            await task
+        async for event in self._told():
+            yield event
+        self._remember()
         if build.checks.settings.is_error and build.checks.violated:
             raise BuildError(f"lint violation found for rules: {', '.join(sorted(build.checks.violated))}")
         yield await self._store(build.stages[plan.target].draft)
@@ -61,22 +62,85 @@ class Execution:
             if spec.kind != "inline":  # an image's history has its steps anyway
                 yield await self._export(spec)
 
+    async def _foresee(self) -> None:
+        """Find the stages that need not be built, where steps come, or came, from elsewhere.
+
+        What is exported whole needs all of them, and so does who wants to know all that is wrong.
+        """
+        build = self._build
+        whole = any(spec.everything for spec in build.options.cache_to)
+        if not (build.imports.are_there or build.cache.describes) or build.options.nocache:
+            return
+        if whole or build.checks.settings.is_error:
+            return
+        found: dict[int, Foreseen] = {}
+        for stage in self._plan.stages:
+            if stage.number != self._plan.target and (foreseen := await foresee(build, stage, found)):
+                found[stage.number] = build.stages[stage.number].foreseen = foreseen
+
+    def _remember(self) -> None:
+        """Have it known here as well what stages have that were not built."""
+        known = self._build.cache
+        for stage in self._build.stages.values():
+            if not stage.is_wanted and (foreseen := stage.foreseen):
+                for key, diff_id in foreseen.diff_ids.items():
+                    if known.get(key) is None:
+                        known.put(key, Made(snapshot="", diff_id=diff_id))
+
+    async def _told(self) -> AsyncIterator[BuildEvent]:
+        """Yield what stages tell, in their order; what was foreseen and has run all the same comes last."""
+        stages = list(zip(self._build.stages.values(), self._tasks, strict=True))
+        for stage, task in stages:
+            if stage.foreseen is not None:
+                for event in stage.foretold():
+                    yield event
+                continue
+            async for event in self._events(stage):
+                yield event
+            await task
+        for stage, task in stages:
+            if stage.foreseen is not None and stage.is_wanted:
+                told = [event async for event in self._events(stage)]
+                await task
+                for event in _what_has_run(told):
+                    yield event
+
     async def _export(self, spec: CacheSpec) -> BuildEvent:
         build = self._build
-        stages = list(build.stages.values()) if spec.everything else [build.stages[self._plan.target]]
-        made = dict(step for stage in stages for step in stage.draft.portable_steps)
-        steps = [
-            ExportedStep(key=key, snapshot=snapshot, diff_id=await build.digests[snapshot] if snapshot else "")
-            for key, snapshot in made.items()
-        ]
+        target = build.stages[self._plan.target]
+        steps: dict[str, ExportedStep] = {}
+        for stage in build.stages.values():
+            given = spec.everything or stage is target
+            for step in await self._exported(stage, given=given):
+                if step.snapshot or step.key not in steps:
+                    steps[step.key] = step
+        same_as = {
+            content_key: key
+            for stage in build.stages.values()
+            for step, content, key in stage.copies
+            if (content_key := step.key_of_content(content())) and key in steps
+        }
         try:
-            if not steps and not all(stage.draft.is_portable for stage in stages):
+            if not any(step.snapshot or not step.diff_id for step in steps.values()) and not target.draft.is_portable:
                 raise BuildError(f"nothing to export to {spec}: the image stands on this machine's own file system")
-            return Note(text=await self._exporter.export(spec, steps, build.options.logins))
+            given_steps = list(steps.values())
+            return Note(text=await self._exporter.export(spec, given_steps, same_as, build.options.logins))
         except BuildError as error:
             if spec.may_fail:
                 return Warning(text=str(error))
             raise
+
+    async def _exported(self, stage: StageBuild, *, given: bool) -> list[ExportedStep]:
+        """Return a stage's steps; their layers only where they are given away."""
+        if not stage.is_wanted and (foreseen := stage.foreseen):
+            return [ExportedStep(key=key, snapshot="", diff_id=one) for key, one in foreseen.diff_ids.items()]
+        digests = self._build.digests
+        return [
+            ExportedStep(
+                key=key, snapshot=snapshot if given else "", diff_id=await digests[snapshot] if snapshot else ""
+            )
+            for key, snapshot in stage.draft.portable_steps
+        ]
 
     def _preamble(self) -> list[BuildEvent]:
         """Return what is to be said before the first stage."""
@@ -180,3 +244,15 @@ class Execution:
             self._build.images.unprotect(name)
         with contextlib.suppress(OSError):  # the disk is full, and it is but a count
             self._build.cache.keep_uses()
+
+
+def _what_has_run(told: list[BuildEvent]) -> Iterator[BuildEvent]:
+    """Yield what was told of steps that were not in the cache; the first one, FROM, is in none."""
+    step: list[BuildEvent] = []
+    is_first = True
+    for event in told:
+        step.append(event)
+        if isinstance(event, StepDone):
+            if not event.cached and not is_first:
+                yield from step
+            step, is_first = [], False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nbcontainers import errors
 from nbcontainers.build import catalog
 from nbcontainers.build.cachespecs import CacheSpec
-from nbcontainers.build.catalog import SharedLayer, Steps
+from nbcontainers.build.catalog import Catalog, SharedLayer
 from nbcontainers.build.events import BuildError
 from nbcontainers.images import Images, layers
 from nbcontainers.images.fetching import or_undone, to_its_end
@@ -22,10 +22,19 @@ from nbcontainers.images.pushing import OCI_TYPES, Pushes
 from nbcontainers.images.references import locate
 from nbcontainers.images.registry import Credentials, Descriptor, Manifest, Registries, media
 
+Blob = tuple[Descriptor, int]
+"""A layer as it is elsewhere, and how long its archive is without compression."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step that is exported: its key, and the snapshot and digest of its layer, empty for none."""
+    """One step that is exported.
+
+    Args:
+        key: The step's.
+        snapshot: Its layer's; empty for one that is not given away, or none.
+        diff_id: The digest of its layer, empty for none.
+    """
 
     key: str
     snapshot: str
@@ -47,62 +56,66 @@ class Exporter:
         self._pushes = pushes
         self._writing = asyncio.Lock()  # threads that wait for a folder's lock would leave none for who has it
 
-    async def export(self, spec: CacheSpec, steps: Sequence[Step], logins: Mapping[str, Credentials]) -> str:
+    async def export(
+        self, spec: CacheSpec, steps: Sequence[Step], same_as: Mapping[str, str], logins: Mapping[str, Credentials]
+    ) -> str:
         """Export steps; their layers are protected. Returns what is to be said of it.
+
+        Args:
+            spec: Where to.
+            steps: Which.
+            same_as: The keys that other keys stand for.
+            logins: Who asks a registry, by its name.
 
         Raises:
             BuildError: It could not be done.
         """
+        given = _Given(steps, same_as)
         try:
             if spec.kind == "local":
                 async with self._writing:
-                    shared = await self._to_folder(spec, steps)
+                    await self._to_folder(spec, given)
             else:
-                shared = await self._to_registry(spec, steps, logins)
+                await self._to_registry(spec, given, logins)
         except (errors.Error, OSError) as error:
             reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
             raise BuildError(f"the cache cannot be exported to {spec}: {reason}") from error
-        count = len({layer.diff_id for layer in shared.values() if layer is not None})
-        return f"Exported cache to {spec}: {_many(len(shared), 'step')}, {_many(count, 'layer')}"
+        return f"Exported cache to {spec}: {given}"
 
-    async def _to_folder(self, spec: CacheSpec, steps: Sequence[Step]) -> Steps:
+    async def _to_folder(self, spec: CacheSpec, given: "_Given") -> None:
         writer = await or_undone(lambda: LayoutWriter(spec.where), LayoutWriter.close)
         try:
             there = await to_its_end(lambda: _layers_in(writer, spec.tag))
-            shared: dict[str, SharedLayer] = {}
-            for diff_id, snapshot in _layers(steps).items():
-                if diff_id in there and await to_its_end(lambda one=there[diff_id].blob: writer.is_whole(one)):  # type: ignore[misc]
-                    shared[diff_id] = there[diff_id]
+            shared: dict[str, Blob] = {}
+            for diff_id, snapshot in given.layers.items():
+                blob = there.get(diff_id)
+                if blob is not None and await to_its_end(lambda one=blob: writer.is_whole(one[0])):  # type: ignore[misc]
+                    shared[diff_id] = blob
                     continue
                 directory = self._images.snapshots.files(snapshot)
-                blob, size = await to_its_end(lambda one=directory: writer.put_layer(one))  # type: ignore[misc]
-                shared[diff_id] = SharedLayer(diff_id=diff_id, blob=blob, size_bytes=size)
-            found = _steps(steps, shared)
-            await to_its_end(lambda: _finish(writer, spec.tag, found))
-            return found
+                shared[diff_id] = await to_its_end(lambda one=directory: writer.put_layer(one))  # type: ignore[misc]
+            document, manifest = catalog.artifact(given.catalog(shared))
+            await to_its_end(lambda: _finish(writer, spec.tag, document, manifest))
         finally:
             writer.close()
 
-    async def _to_registry(self, spec: CacheSpec, steps: Sequence[Step], logins: Mapping[str, Credentials]) -> Steps:
+    async def _to_registry(self, spec: CacheSpec, given: "_Given", logins: Mapping[str, Credentials]) -> None:
         location = locate(spec.where)
         credentials = logins.get(location.registry, Credentials())
         target = self._registries.repository(location.registry, location.repository, credentials, push=True)
-        names = _layers(steps)
+        names = given.layers
         sizes = await to_its_end(lambda: {one: self._archive_bytes(name) for one, name in names.items()})
         blobs = await self._pushes.send_all(target, names, {}, lambda _: None)
         shared = {
-            diff_id: SharedLayer(
-                diff_id=diff_id,
-                blob=Descriptor(OCI_TYPES.get(blob.media_type, blob.media_type), blob.digest, blob.size),
-                size_bytes=sizes[diff_id],
+            diff_id: (
+                Descriptor(OCI_TYPES.get(blob.media_type, blob.media_type), blob.digest, blob.size),
+                sizes[diff_id],
             )
             for diff_id, blob in blobs.items()
         }
-        found = _steps(steps, shared)
-        document, manifest = catalog.artifact(found)
+        document, manifest = catalog.artifact(given.catalog(shared))
         await target.upload(Document(document))
         await target.put_manifest(location.reference, media.OCI_MANIFEST, manifest)
-        return found
 
     def _archive_bytes(self, name: str) -> int:
         count = Count()
@@ -110,29 +123,53 @@ class Exporter:
         return count.size_bytes
 
 
-def _layers(steps: Sequence[Step]) -> dict[str, str]:
-    """Return the snapshots of steps, by their digests: two steps may have made the same."""
-    return {step.diff_id: step.snapshot for step in steps if step.snapshot}
+class _Given:
+    """What is given away.
+
+    Args:
+        steps: The steps.
+        same_as: The keys that other keys stand for.
+    """
+
+    def __init__(self, steps: Sequence[Step], same_as: Mapping[str, str]) -> None:
+        self._steps = steps
+        self._same_as = same_as
+        # By their digests: two steps may have made the same.
+        self.layers = {step.diff_id: step.snapshot for step in steps if step.snapshot}
+
+    def catalog(self, blobs: Mapping[str, Blob]) -> Catalog:
+        """Return it with what its layers are elsewhere."""
+        return Catalog(
+            steps={step.key: _shared(step.diff_id, blobs.get(step.diff_id)) for step in self._steps},
+            same_as=self._same_as,
+        )
+
+    def __str__(self) -> str:
+        whole = sum(bool(step.snapshot) or not step.diff_id for step in self._steps)
+        return f"{_many(whole, 'step')}, {_many(len(self.layers), 'layer')}"
 
 
-def _steps(steps: Sequence[Step], shared: Mapping[str, SharedLayer]) -> Steps:
-    return {step.key: shared[step.diff_id] if step.snapshot else None for step in steps}
+def _shared(diff_id: str, blob: Blob | None) -> SharedLayer | None:
+    if not diff_id:
+        return None
+    if blob is None:
+        return SharedLayer(diff_id=diff_id, blob=None)
+    return SharedLayer(diff_id=diff_id, blob=blob[0], size_bytes=blob[1])
 
 
-def _layers_in(writer: LayoutWriter, tag: str) -> dict[str, SharedLayer]:
+def _layers_in(writer: LayoutWriter, tag: str) -> dict[str, Blob]:
     """Return the layers that a folder has by this name; none where it makes no sense, for it is written anew."""
     contents = writer.named(tag)
     if contents is None or contents.config.media_type != catalog.CONFIG_TYPE:
         return {}
     try:
-        found = catalog.read(contents, writer.document(contents.config))
+        found = catalog.read(contents, writer.document(contents.config)).steps
     except errors.Error:
         return {}
-    return {layer.diff_id: layer for layer in found.values() if layer is not None}
+    return {layer.diff_id: (layer.blob, layer.size_bytes or 0) for layer in found.values() if layer and layer.blob}
 
 
-def _finish(writer: LayoutWriter, tag: str, steps: Steps) -> None:
-    document, data = catalog.artifact(steps)
+def _finish(writer: LayoutWriter, tag: str, document: bytes, data: bytes) -> None:
     writer.put_document(document)
     manifest = Manifest(media.OCI_MANIFEST, writer.put_document(data), data)
     writer.name(tag, manifest, catalog.ARTIFACT_TYPE)

@@ -16,7 +16,7 @@ from nbcontainers import errors
 from nbcontainers.build import catalog
 from nbcontainers.build.cache import Made
 from nbcontainers.build.cachespecs import CacheSpec
-from nbcontainers.build.catalog import SharedLayer, Steps
+from nbcontainers.build.catalog import Catalog, SharedLayer
 from nbcontainers.images import Images, manifests, platforms, staging
 from nbcontainers.images.fetching import or_undone, to_its_end
 from nbcontainers.images.layout import Layout
@@ -34,38 +34,38 @@ class Source(Protocol):
     """Where steps come from."""
 
     @property
-    def steps(self) -> Steps:
+    def catalog(self) -> Catalog:
         """What it knows."""
 
-    def layer(self, layer: SharedLayer, tell: Tell) -> contextlib.AbstractAsyncContextManager[Staged]:
-        """Have a layer of its, not placed yet; it is gone afterwards unless it was."""
+    def layer(self, layer: SharedLayer, blob: Descriptor, tell: Tell) -> contextlib.AbstractAsyncContextManager[Staged]:
+        """Have a layer of its, which is that blob, not placed yet; it is gone afterwards unless it was."""
 
 
 class _Folder:
     """A folder."""
 
-    def __init__(self, images: Images, folder: str, steps: Steps) -> None:
+    def __init__(self, images: Images, folder: str, catalog: Catalog) -> None:
         self._images = images
         self._folder = folder
-        self.steps = steps
+        self.catalog = catalog
 
     @contextlib.asynccontextmanager
-    async def layer(self, layer: SharedLayer, tell: Tell) -> AsyncIterator[Staged]:
+    async def layer(self, layer: SharedLayer, blob: Descriptor, tell: Tell) -> AsyncIterator[Staged]:
         def remove(staged: Staged) -> None:
             self._images.snapshots.remove(staged.key)
 
-        staged = await or_undone(lambda: self._unpack(layer), remove)
+        staged = await or_undone(lambda: self._unpack(layer, blob), remove)
         try:
             yield staged
         finally:
             remove(staged)
 
-    def _unpack(self, layer: SharedLayer) -> Staged:
+    def _unpack(self, layer: SharedLayer, descriptor: Descriptor) -> Staged:
         free = os.statvfs(self._images.root)
         room = free.f_bavail * free.f_frsize
         if layer.size_bytes is not None and layer.size_bytes > room:
             raise errors.InvalidArgument(f"the layer has '{layer.size_bytes}' bytes, and the disk has room for {room}")
-        with Layout(self._folder) as folder, folder.blob(layer.blob) as blob:
+        with Layout(self._folder) as folder, folder.blob(descriptor) as blob:
             most = room if layer.size_bytes is None else layer.size_bytes
             return staging.unpack(self._images, blob, blob.verify, most)
 
@@ -73,14 +73,14 @@ class _Folder:
 class _Registry:
     """A repository of a registry."""
 
-    def __init__(self, pulls: Pulls, repository: Repository, steps: Steps) -> None:
+    def __init__(self, pulls: Pulls, repository: Repository, catalog: Catalog) -> None:
         self._pulls = pulls
         self._repository = repository
-        self.steps = steps
+        self.catalog = catalog
 
     @contextlib.asynccontextmanager
-    async def layer(self, layer: SharedLayer, tell: Tell) -> AsyncIterator[Staged]:
-        async with self._pulls.layer(self._repository, layer.blob, tell) as staged:
+    async def layer(self, layer: SharedLayer, blob: Descriptor, tell: Tell) -> AsyncIterator[Staged]:
+        async with self._pulls.layer(self._repository, blob, tell) as staged:
             yield staged
 
 
@@ -91,13 +91,15 @@ class _Image:
         image = images.get(name)
         names = images.layers(image)
         self._names = dict(zip(image.config.rootfs.diff_ids, names, strict=True))
-        self.steps: Steps = {
-            key: None if number is None else _here(image.config.rootfs.diff_ids[number])
-            for key, number in catalog.numbered(image.config).items()
-        }
+        self.catalog = Catalog(
+            steps={
+                key: None if number is None else _here(image.config.rootfs.diff_ids[number])
+                for key, number in catalog.numbered(image.config).items()
+            }
+        )
 
     @contextlib.asynccontextmanager
-    async def layer(self, layer: SharedLayer, tell: Tell) -> AsyncIterator[Staged]:
+    async def layer(self, layer: SharedLayer, blob: Descriptor, tell: Tell) -> AsyncIterator[Staged]:
         yield Staged(key="", diff_id=layer.diff_id, size_bytes=0, implied=[], committed=self._names[layer.diff_id])
 
 
@@ -125,14 +127,31 @@ class Imports:
         """Return what is held while a step's layer is fetched, so that two stages that want it have it fetched once."""
         return self._locks.setdefault(key, asyncio.Lock())
 
+    @property
+    def are_there(self) -> bool:
+        """Say whether there is anything to take from."""
+        return bool(self._sources)
+
     def know(self, key: str) -> bool:
         """Say whether one of them knows a step."""
-        return any(key in source.steps for source in self._sources)
+        return any(key in source.catalog.steps for source in self._sources)
+
+    def diff_id_of(self, key: str) -> str | None:
+        """Return the digest of what a step has made, empty for nothing, None where nobody knows it."""
+        for source in self._sources:
+            if key in source.catalog.steps:
+                layer = source.catalog.steps[key]
+                return "" if layer is None else layer.diff_id
+        return None
+
+    def same_as(self, key: str) -> str:
+        """Return the key that one stands for, empty where nobody knows it."""
+        return next((source.catalog.same_as[key] for source in self._sources if key in source.catalog.same_as), "")
 
     @property
     def keys(self) -> set[str]:
         """All steps that are known."""
-        return {key for source in self._sources for key in source.steps}
+        return {key for source in self._sources for key in source.catalog.steps}
 
     async def take(self, key: str, below: str | None, tell: Tell, warn: Warn) -> Made | None:
         """Return what a step has made, on top of a layer; its own layer is here then, and protected.
@@ -144,19 +163,21 @@ class Imports:
             warn: Told of what could not be taken.
         """
         for source in self._sources:
-            if key not in source.steps:
+            if key not in source.catalog.steps:
                 continue
-            layer = source.steps[key]
+            layer = source.catalog.steps[key]
             if layer is None:
                 return Made(snapshot="", diff_id="")
+            if layer.blob is None:
+                continue
             try:
-                return Made(snapshot=await self._placed(source, layer, below, tell), diff_id=layer.diff_id)
+                return Made(snapshot=await self._placed(source, layer, layer.blob, below, tell), diff_id=layer.diff_id)
             except (errors.Error, OSError) as error:
                 warn(f"a layer of the cache is not used: {_reason(error)}")
         return None
 
-    async def _placed(self, source: Source, layer: SharedLayer, below: str | None, tell: Tell) -> str:
-        async with source.layer(layer, tell) as staged:
+    async def _placed(self, source: Source, layer: SharedLayer, blob: Descriptor, below: str | None, tell: Tell) -> str:
+        async with source.layer(layer, blob, tell) as staged:
             if staged.diff_id != layer.diff_id:
                 raise errors.InvalidArgument(f"the layer '{layer.diff_id}' turned out to be '{staged.diff_id}'")
             if self._is_there(staged.committed, below):
@@ -219,7 +240,7 @@ def _reason(error: Exception) -> str:
     return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
 
 
-def _read_folder(spec: CacheSpec) -> Steps:
+def _read_folder(spec: CacheSpec) -> Catalog:
     with Layout(spec.where) as folder:
         manifest = folder.manifest(spec.tag, spec.digest)
         if manifest is None:
@@ -230,7 +251,7 @@ def _read_folder(spec: CacheSpec) -> Steps:
         return catalog.read(contents, folder.document(contents.config))
 
 
-async def _read_registry(repository: Repository, reference: str) -> Steps:
+async def _read_registry(repository: Repository, reference: str) -> Catalog:
     manifest = await repository.manifest(reference)
     for _ in range(_MOST_NESTED):
         found = manifests.read(manifest, catalog.KINDS)

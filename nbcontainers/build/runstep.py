@@ -36,13 +36,11 @@ class Tree:
         rootfs: Its files.
         key: What stands for them.
         is_portable: It does so on other machines, too.
-        content: What stands for exactly these files, empty where that is not known.
     """
 
     rootfs: Rootfs
     key: str
     is_portable: bool = True
-    content: str = ""
 
 
 class RunStep:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from nbcontainers.build.events import (
     Triggers,
     Warning,
 )
-from nbcontainers.build.graph import SCRATCH, Graph, Source, Stage
+from nbcontainers.build.graph import SCRATCH, Graph, Stage
 from nbcontainers.build.imports import Imports
 from nbcontainers.build.instructions import Copy, Instruction, Run, Text
 from nbcontainers.build.rules import Checks
@@ -42,6 +42,25 @@ from nbcontainers.errors import InvalidArgument, NotFound
 from nbcontainers.images import HOST_SNAPSHOT, Images, layers
 from nbcontainers.images.config import ImageConfig
 from nbcontainers.runtime.rootfs import open_rootfs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What is known of a stage without its files.
+
+    Args:
+        draft: Its image, without layers.
+        keys: The key after FROM, and after each of its own instructions.
+        diff_ids: The digest of each step's layer, by the step's key, empty for none.
+        content: What stands for exactly the files that it would have; see ``Build.content_of``.
+        warnings: What is to be said of it.
+    """
+
+    draft: Draft
+    keys: tuple[str, ...]
+    diff_ids: Mapping[str, str]
+    content: str
+    warnings: tuple[Warning, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,12 +112,21 @@ class Build:
         made = self.cache.get(key)
         if made is None or (made.snapshot and not self.images.snapshots.has(made.snapshot)):
             return None
-        return made
+        return made if made.snapshot or not made.diff_id else None
+
+    def diff_id_of(self, key: str) -> str | None:
+        """Return the digest of what a step has made, here or not, empty for nothing; None where it is not known."""
+        made = self.cache.get(key)
+        if made is not None and (made.diff_id or not made.snapshot) and (self.allowed is None or key in self.allowed):
+            return made.diff_id
+        return self.imports.diff_id_of(key)
 
     def same_as(self, key: str) -> str:
         """Return the key that one stands for, empty for none."""
-        made = self.cache.get(key) if key and not self.options.nocache else None
-        return made.same_as if made is not None else ""
+        if not key or self.options.nocache:
+            return ""
+        made = self.cache.get(key)
+        return made.same_as if made is not None else self.imports.same_as(key)
 
     def content_of(self, draft: Draft) -> str:
         """Return what stands for exactly the files that a stage has; empty as long as digests are being computed.
@@ -122,6 +150,12 @@ class StageBuild:
         stage: This one.
         first: The number of its first step, from 1, of ``total``.
         total: How many steps there are.
+
+    Attributes:
+        events: What it tells, with None at the end.
+        draft: Its image so far.
+        foreseen: What is known of it without its files; then it is built only when somebody wants those.
+        copies: What it has copied from others: the step, what stands for exactly what it could copy, the step's key.
     """
 
     def __init__(self, build: Build, graph: Graph, stage: Stage, first: int, total: int) -> None:
@@ -131,20 +165,49 @@ class StageBuild:
         self._number = first
         self._total = total
         self.events: asyncio.Queue[BuildEvent | None] = asyncio.Queue()
-        self.done = asyncio.Event()
         self.draft: Draft
+        self.foreseen: Foreseen | None = None
+        self.copies: list[tuple[CopyStep, Callable[[], str], str]] = []
+        self._wanted = asyncio.Event()
+        self._done = asyncio.Event()
         self._snapshots = build.images.snapshots
         self._places = build.runner.places()
         self._cached = True
         self._container = ""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody wants its files, or it was not foreseen."""
+        return self.foreseen is None or self._wanted.is_set()
+
+    async def ready(self) -> Draft:
+        """Wait for it, and return its image; one that was only foreseen is built now."""
+        self._wanted.set()
+        await self._done.wait()
+        return self.draft
+
+    def foretold(self) -> Iterator[BuildEvent]:
+        """Yield what is told of a stage that was foreseen, as if all of it were there."""
+        assert self.foreseen is not None
+        yield from self.foreseen.warnings
+        now_ms = (time.monotonic() - self._build.began) * 1000
+        instructions = [self._stage.start, *self._stage.body]
+        for n, (one, key) in enumerate(zip(instructions, self.foreseen.keys, strict=True), self._number):
+            yield Step(n=n, total=self._total, text=str(one), stage=self._stage.name)
+            if one is not self._stage.start:
+                yield CacheHit()
+            result = key.removeprefix("sha256:")[:12]
+            yield StepDone(n=n, result=result, cached=one is not self._stage.start, began_ms=now_ms, ms=0.0)
+
     async def run(self) -> None:
-        """Build it, and tell so in ``events``, with None at the end."""
+        """Build it, when it is wanted, and tell so in ``events``."""
         try:
+            if self.foreseen is not None:
+                await self._wanted.wait()
             await self._step(self._stage.start, self._begin)
             for instruction in self._stage.body:
                 await self._step(instruction, lambda one=instruction: self._take(one))  # type: ignore[misc]
-            self.done.set()
+            self._done.set()
         finally:
             self._places.leave()
             self.events.put_nowait(None)
@@ -174,40 +237,13 @@ class StageBuild:
     async def _begin(self) -> None:
         """Start from the base, with what it wants to have run."""
         if self._stage.parent is not None:
-            parent = self._build.stages[self._stage.parent]
-            await parent.done.wait()
-            self.draft = parent.draft.derive()
+            self.draft = (await self._build.stages[self._stage.parent].ready()).derive()
         else:
-            self.draft = self._base()
+            self.draft = first_draft(self._build, self._stage, self._build.scope)
         if self._stage.triggers:
             self.events.put_nowait(Triggers(count=len(self._stage.triggers)))
         for trigger in self._stage.triggers:
             await self._take(trigger)
-
-    def _base(self) -> Draft:
-        platform = self._stage.platform
-        if self._stage.base == SCRATCH:
-            config = ImageConfig(architecture=platform.architecture, variant=platform.variant)
-            base = SCRATCH if platform == platforms.this() else f"{SCRATCH}:{platform}"
-            return Draft(self._build.scope, config, None, self._first_key(base), "")
-        start = self._stage.start
-        try:
-            image = self._build.bases.get(self._stage.base, platform)
-        except NotFound as error:
-            raise NotFound(f"{error} (FROM in line {start.node.place.line})") from error
-        except InvalidArgument as error:
-            raise start.node.error(str(error), start.base) from error
-        if image.config.architecture != platform.architecture:
-            values = (self._stage.base, f"linux/{image.config.architecture}", f"linux/{platform.architecture}")
-            self._build.checks.warn("InvalidBaseImagePlatform", start.node, *values)
-        draft = Draft(self._build.scope, image.config, image.snapshot, self._first_key(image.id), image.id)
-        draft.defaults.on_build = None
-        draft.is_portable = HOST_SNAPSHOT not in self._snapshots.chain(image.snapshot)
-        return draft
-
-    def _first_key(self, base: str) -> str:
-        root_key = self._build.scope.root_key
-        return cache.key(root_key, base) if root_key else base
 
     async def _take(self, one: Instruction) -> None:
         """Take one instruction."""
@@ -296,20 +332,13 @@ class StageBuild:
             clear_stubs(self._snapshots, upper, self.draft.snapshot, destinations, scratch)
             self._commit(key, snapshot_key, one)
 
-    async def _source(self, one: Instruction, name: str) -> Source:
+    async def _tree(self, one: Instruction, name: str) -> Tree:
         """Return what an instruction means by a name, when it is there."""
         source = self._stage.sources[name]
         if source.stage is not None:
-            await self._build.stages[source.stage].done.wait()
-        return source
-
-    async def _tree(self, one: Instruction, name: str) -> Tree:
-        source = await self._source(one, name)
-        if source.stage is not None:
-            draft = self._build.stages[source.stage].draft
-            content = self._build.content_of(draft)
+            draft = await self._build.stages[source.stage].ready()
             rootfs = self._snapshots.view(draft.snapshot)
-            return Tree(rootfs=rootfs, key=draft.key, is_portable=draft.is_portable, content=content)
+            return Tree(rootfs=rootfs, key=draft.key, is_portable=draft.is_portable)
         if name == SCRATCH:
             return Tree(rootfs=self._snapshots.view(None), key=SCRATCH)
         try:
@@ -319,8 +348,22 @@ class StageBuild:
         except InvalidArgument as error:
             raise one.node.error(f"invalid from flag value {name}: {error}", name) from error
         rootfs = self._snapshots.view(image.snapshot)
-        is_portable = rootfs["host"] is None
-        return Tree(rootfs=rootfs, key=image.id, is_portable=is_portable, content=image.id if is_portable else "")
+        return Tree(rootfs=rootfs, key=image.id, is_portable=rootfs["host"] is None)
+
+    async def _content(self, name: str) -> Callable[[], str]:
+        """Return what says for exactly which files a name stands, now or when it is known."""
+        source = self._stage.sources[name]
+        if source.stage is None:
+            with contextlib.suppress(NotFound, InvalidArgument):  # it will be said when they are wanted
+                image = self._build.bases.get(source.image, self._stage.platform)
+                is_portable = HOST_SNAPSHOT not in self._snapshots.chain(image.snapshot)
+                return lambda: image.id if is_portable else ""
+            return lambda: ""
+        stage = self._build.stages[source.stage]
+        if not stage.is_wanted and (foreseen := stage.foreseen):
+            return lambda: foreseen.content
+        draft = await stage.ready()
+        return lambda: self._build.content_of(draft)
 
     async def _copy(self, one: Copy) -> None:
         scratch = self._build.scratch()
@@ -328,20 +371,20 @@ class StageBuild:
             step = CopyStep(self.draft, one, self._snapshots, scratch, self._build.checks)
             if await self._reuse(step.early_key, one):
                 return
-            content_key = ""
             if one.from_:
-                tree = await self._tree(one, one.from_)
-                content_key = step.key_of_content(tree.content)
-                if await self._reuse(self._build.same_as(content_key), one):
+                content = await self._content(one.from_)
+                same = self._build.same_as(step.key_of_content(content()))
+                if await self._reuse(same, one):
+                    self._note_copy(step, content, same)
                     return
-                root = Root(open_rootfs(tree.rootfs))
+                root = Root(open_rootfs((await self._tree(one, one.from_)).rootfs))
             else:
                 step.warn_of_ignored(self._build.context.ignored)
                 root = self._build.context.root()
             with root:
                 key = await step.prepare(root, keep_owners=bool(one.from_))
-                if content_key:
-                    self._build.cache.put(content_key, Made(snapshot="", diff_id="", same_as=key))
+                if one.from_:
+                    self._note_copy(step, await self._content(one.from_), key)
                 if await self._reuse(key, one):
                     return
                 with self._new_snapshot() as snapshot_key:
@@ -353,6 +396,13 @@ class StageBuild:
                     self._commit(key, snapshot_key, one)
         finally:
             scratch.close()
+
+    def _note_copy(self, step: CopyStep, content: Callable[[], str], key: str) -> None:
+        """Remember from what exactly a step copies, so that it is found again without looking there."""
+        self.copies.append((step, content, key))
+        content_key, known = step.key_of_content(content()), self._build.cache.get
+        if content_key and ((made := known(content_key)) is None or made.same_as != key):
+            self._build.cache.put(content_key, Made(snapshot="", diff_id="", same_as=key))
 
     @contextlib.contextmanager
     def _new_snapshot(self) -> Iterator[str]:
@@ -399,3 +449,34 @@ def _known(diff_id: str) -> "asyncio.Future[str]":
     future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     future.set_result(diff_id)
     return future
+
+
+def first_draft(build: Build, stage: Stage, scope: Scope) -> Draft:
+    """Return what a stage begins with that stands on an image, or on nothing.
+
+    Raises:
+        NotFound: The image is not here.
+        DockerfileError: Its name cannot be one.
+    """
+    platform, start = stage.platform, stage.start
+    if stage.base == SCRATCH:
+        config = ImageConfig(architecture=platform.architecture, variant=platform.variant)
+        base = SCRATCH if platform == platforms.this() else f"{SCRATCH}:{platform}"
+        return Draft(scope, config, None, _first_key(scope, base), "")
+    try:
+        image = build.bases.get(stage.base, platform)
+    except NotFound as error:
+        raise NotFound(f"{error} (FROM in line {start.node.place.line})") from error
+    except InvalidArgument as error:
+        raise start.node.error(str(error), start.base) from error
+    if image.config.architecture != platform.architecture:
+        values = (stage.base, f"linux/{image.config.architecture}", f"linux/{platform.architecture}")
+        scope.checks.warn("InvalidBaseImagePlatform", start.node, *values)
+    draft = Draft(scope, image.config, image.snapshot, _first_key(scope, image.id), image.id)
+    draft.defaults.on_build = None
+    draft.is_portable = HOST_SNAPSHOT not in build.images.snapshots.chain(image.snapshot)
+    return draft
+
+
+def _first_key(scope: Scope, base: str) -> str:
+    return cache.key(scope.root_key, base) if scope.root_key else base

@@ -128,6 +128,7 @@ class CopyStep:
     def __init__(self, draft: Draft, one: Copy, snapshots: Snapshots, scratch: Scratch, checks: Checks) -> None:
         self._draft = draft
         self._one = one
+        self._base_key = draft.root_key if one.link else draft.key
         self._snapshots = snapshots
         self._scratch = scratch
         self._checks = checks
@@ -196,10 +197,6 @@ class CopyStep:
             return ""
         wanted = (repr(self._sources), repr(self._excludes), str(self._one.parents))
         return cache.key(self._base_key, self._one.name, "from", content, *wanted, *self._target())
-
-    @property
-    def _base_key(self) -> str:
-        return self._draft.root_key if self._one.link else self._draft.key
 
     def _target(self) -> tuple[str, ...]:
         return (self._destination, self._owner, self._chmod, str(self._one.link), str(self._one.unpack))

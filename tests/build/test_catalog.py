@@ -3,7 +3,7 @@ import json
 import pytest
 
 from nbcontainers.build import catalog
-from nbcontainers.build.catalog import CONFIG_TYPE, SharedLayer
+from nbcontainers.build.catalog import CONFIG_TYPE, Catalog, SharedLayer
 from nbcontainers.errors import InvalidArgument
 from nbcontainers.images import config, manifests
 from nbcontainers.images.config import HistoryEntry, ImageConfig, RootFS
@@ -21,17 +21,20 @@ def _blob(letter: str) -> Descriptor:
 
 ONE = SharedLayer(diff_id=_digest("1"), blob=_blob("a"), size_bytes=10240)
 TWO = SharedLayer(diff_id=_digest("2"), blob=_blob("b"), size_bytes=1024)
-STEPS = {"a" * 64: ONE, "b" * 64: None, "c" * 64: TWO, "d" * 64: ONE}
+GONE = SharedLayer(diff_id=_digest("3"), blob=None, size_bytes=0)
+CATALOG = Catalog(
+    steps={"a" * 64: ONE, "b" * 64: None, "e" * 64: GONE, "c" * 64: TWO, "d" * 64: ONE}, same_as={"f" * 64: "c" * 64}
+)
 
 
 def test_what_is_written_is_read() -> None:
-    document, data = catalog.artifact(STEPS)
-    assert (document, data) == catalog.artifact(dict(STEPS))
+    document, data = catalog.artifact(CATALOG)
+    assert (document, data) == catalog.artifact(CATALOG)
     contents = manifests.read(Manifest(media.OCI_MANIFEST, config.digest(data), data), catalog.KINDS)
     assert isinstance(contents, Contents)
     assert (contents.config.digest, contents.config.media_type) == (config.digest(document), CONFIG_TYPE)
     assert [layer.digest for layer in contents.layers] == [_digest("a"), _digest("b")]
-    assert catalog.read(contents, document) == STEPS
+    assert catalog.read(contents, document) == CATALOG
 
 
 def _contents(kind: str, *layers: str) -> Contents:
@@ -69,9 +72,9 @@ def test_an_images_history_has_steps() -> None:
     )
     document = config.encode(image)
     assert json.loads(document)["history"][2] == {"nbcontainers.step": "b" * 64}
-    assert catalog.read(_contents(media.OCI_CONFIG, "a", "b"), document) == {
+    assert catalog.read(_contents(media.OCI_CONFIG, "a", "b"), document).steps == {
         "a" * 64: None,
         "b" * 64: SharedLayer(diff_id=_digest("2"), blob=_blob("b")),
     }
     image.history.append(HistoryEntry(step="c" * 64))  # of a layer that there is not
-    assert catalog.read(_contents(media.OCI_CONFIG, "a", "b"), config.encode(image)) == {}
+    assert catalog.read(_contents(media.OCI_CONFIG, "a", "b"), config.encode(image)).steps == {}

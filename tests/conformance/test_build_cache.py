@@ -1,5 +1,6 @@
 """The build cache given to others: by a folder, by the real docker-registry, by an image; and folders of enemies."""
 
+import base64
 import gzip
 import hashlib
 import json
@@ -13,6 +14,7 @@ import docker
 import pytest
 from docker.errors import APIError, BuildError, ImageNotFound
 
+from nbcontainers.client import extension
 from tests.busybox import root_file_system
 from tests.conformance.builds import archive, build
 from tests.crash.stores import what_stays_wrong
@@ -119,6 +121,50 @@ def test_another_engine_goes_on_from_a_folder(
     assert what_stays_wrong(other.root) == []
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_stage_is_not_wanted_where_what_is_copied_from_it_is_known(
+    client: docker.DockerClient, other: EngineProcess, exported: Path, tmp_path: Path, mode: str
+) -> None:
+    def layers() -> int:
+        return len(list(other.root.joinpath("images", "snapshots", "layers").iterdir()))
+
+    folder = tmp_path / mode
+    _build(client, to=f"type=local,dest={folder},mode={mode}")
+    before = layers()
+    told = _build(other.client, cache_from=[f"type=local,src={folder}"])
+    assert told.count(HIT) == STEPS
+    assert _layers(other.client) == _layers(client)
+    assert layers() - before == LAYERS - 1
+    # What was not fetched can be described to others again.
+    again = tmp_path / "again"
+    _build(other.client, to=f"type=local,dest={again}", cache_from=[f"type=local,src={folder}"])
+    steps = [_config(one)["steps"].keys() for one in (folder, again)]
+    assert steps[0] == steps[1]
+    _forget(other)
+    assert _build(other.client, f=b"2", cache_from=[f"type=local,src={again}"]).count(HIT) == 3
+    # Whoever wants other files of it has it built, or fetched.
+    _forget(other)
+    told = _build(other.client, DOCKERFILE.replace("=made /r /d", "=made /r"), cache_from=[f"type=local,src={folder}"])
+    assert told.count("Running in") == {"min": 2, "max": 1}[mode]
+    assert other.client.containers.run("built", ["cat", "/new/g"], remove=True) == b"1"
+
+
+def test_a_stage_that_is_wanted_after_all_and_fails(
+    client: docker.DockerClient, other: EngineProcess, exported: Path, tmp_path: Path
+) -> None:
+    text = (
+        "FROM busybox AS a\nRUN --mount=type=secret,id=s,required=true cp /run/secrets/s /a\n"
+        "FROM busybox\nCOPY --from=a /a /b\n"
+    )
+    token = extension.post_json(client, "/build/secrets", {"s": base64.b64encode(b"1").decode()})["Token"]
+    to = {CACHE_TO: f"type=local,dest={tmp_path}/c"}
+    build(client, text, buildargs={**to, "NBCONTAINERS_SECRETS": token})
+    source = [f"type=local,src={tmp_path}/c"]
+    assert _build(other.client, text, cache_from=source).count(HIT) == 2
+    with pytest.raises(BuildError, match="secret s: not found"):
+        _build(other.client, text.replace("/a /b", "/a /c"), cache_from=source)
+
+
 def test_only_what_has_changed_is_written_again(client: docker.DockerClient, exported: Path) -> None:
     def blobs() -> dict[str, int]:
         return {path.name: path.stat().st_ino for path in (exported / "blobs" / "sha256").iterdir()}
@@ -209,6 +255,12 @@ def test_what_is_refused_says_why(client: docker.DockerClient, options: dict[str
 
 def _blob(folder: Path, descriptor: dict[str, Any]) -> bytes:
     return folder.joinpath("blobs", "sha256", descriptor["digest"][7:]).read_bytes()
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    index = json.loads((folder / "index.json").read_bytes())
+    found: dict[str, Any] = json.loads(_blob(folder, json.loads(_blob(folder, index["manifests"][0]))["config"]))
+    return found
 
 
 def _put(folder: Path, data: bytes) -> dict[str, Any]:

@@ -203,7 +203,7 @@ def _is_whole(folder: Path) -> bool:
         assert manifest is not None
         contents = manifests.read(manifest, catalog.KINDS)
         assert isinstance(contents, manifests.Contents)
-        steps = catalog.read(contents, found.document(contents.config))
+        steps = catalog.read(contents, found.document(contents.config)).steps
         for layer in contents.layers:
             with found.blob(layer) as blob:
                 blob.verify()
