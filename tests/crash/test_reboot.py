@@ -93,7 +93,8 @@ def test_after_a_reboot(engine: EngineProcess) -> None:
 
     def have_started() -> bool:
         states.clear()
-        states.update({one.name: one.attrs["State"] for one in engine.client.containers.list(all=True)})
+        found = engine.client.containers.list(all=True, ignore_removed=True)
+        states.update({one.name: one.attrs["State"] for one in found})
         return all(states[name]["Status"] == "running" for name in again)
 
     until(have_started)
