@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nbcontainers.build import checking, graph, ignore, rules, stubs
 from nbcontainers.build.bases import Bases, Pull
+from nbcontainers.build.buildstate import Build
 from nbcontainers.build.cache import Cache
 from nbcontainers.build.caches import Caches
 from nbcontainers.build.draft import Scope
@@ -27,7 +28,6 @@ from nbcontainers.build.platforms import Platform
 from nbcontainers.build.records import CACHE_MOUNT, REGULAR, Record, all_records
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.running import Runner
-from nbcontainers.build.stagebuild import Build
 from nbcontainers.build.steps import Context, Scratch
 from nbcontainers.errors import DockerfileError, InvalidArgument, NotFound
 from nbcontainers.images import Images, staging

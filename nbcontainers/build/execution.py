@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 from nbcontainers.build import cache
+from nbcontainers.build.buildstate import Build, Foreseen
 from nbcontainers.build.cache import Made
 from nbcontainers.build.cachespecs import CacheSpec
 from nbcontainers.build.draft import PROXY_ARGS, Draft
@@ -16,7 +17,7 @@ from nbcontainers.build.exports import Exporter
 from nbcontainers.build.exports import Step as ExportedStep
 from nbcontainers.build.foresight import foresee
 from nbcontainers.build.graph import Graph
-from nbcontainers.build.stagebuild import Build, Foreseen, StageBuild
+from nbcontainers.build.stagebuild import StageBuild
 from nbcontainers.errors import NotFound
 from nbcontainers.images.references import normalize
 

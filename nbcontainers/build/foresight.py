@@ -12,12 +12,12 @@ from collections.abc import Mapping
 
 from nbcontainers import errors
 from nbcontainers.build import cache, downloads, settings
+from nbcontainers.build.buildstate import Build, Foreseen, first_draft
 from nbcontainers.build.draft import Draft, Scope
 from nbcontainers.build.graph import SCRATCH, Stage
 from nbcontainers.build.instructions import Copy, Instruction, Run, Text
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.runstep import RunStep, Tree
-from nbcontainers.build.stagebuild import Build, Foreseen, first_draft
 from nbcontainers.build.steps import CopyStep, Scratch, WorkdirStep
 
 
