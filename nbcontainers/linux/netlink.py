@@ -252,7 +252,11 @@ class Netlink:
         Source: rtnetlink(7) § RTM_DELLINK.
         """
         if index := self.link_index(name):
-            self._call("delete link", name, self._socket.link, "del", index=index)
+            try:
+                self._call("delete link", name, self._socket.link, "del", index=index)
+            except SyscallError as error:
+                if error.errno != errno.ENODEV:  # the kernel has taken it away with its namespace just now
+                    raise
 
     def add_address(self, index: int, address: str, prefix_length: int) -> None:
         """Give an interface an address; one of IPv6 can be used at once, without asking whether others have it.

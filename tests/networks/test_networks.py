@@ -437,3 +437,11 @@ def converse_with_oneself() -> bytes:
         one.bind(("127.0.0.1", 0))
         one.sendto(b"hello", one.getsockname())
         return one.recv(16)
+
+
+def test_an_interface_that_goes_while_it_is_removed(home_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Netlink() as netlink:
+        index = netlink.add_bridge("going")
+        netlink.delete_link("going")
+        monkeypatch.setattr(Netlink, "link_index", lambda *_: index)  # as if it had been looked up before
+        netlink.delete_link("going")

@@ -111,7 +111,9 @@ def groups() -> set[Path]:
 
 
 def mounts() -> set[str]:
-    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    """Return all mounts but those of engines, which come and go beside us, and are looked at when they end."""
+    places = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    return {place for place in places if not place.startswith("/tmp/nbe-")}
 
 
 def names(engine: EngineProcess) -> set[str]:
