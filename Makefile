@@ -28,10 +28,13 @@ lint: .stamp-venv
 bench: setup .stamp-peers
 	$(BIN)/python -W ignore -m benchmarks.compare
 
-# Random operations and kill -9 by the minute, then 10,000 requests at random: make soak SECONDS=600 SEED=7
+# Random operations and kill -9 by the minute, then 200 kills of the image store's engine at random moments, and 10,000
+# requests at random: make soak SECONDS=600 SEED=7 KILLS=1000
 SECONDS ?= 180
+KILLS ?= 200
 soak: setup
 	$(BIN)/python -W ignore -m benchmarks.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	KILLS=$(KILLS) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -q tests/crash/test_store.py
 	NBC_FUZZ_REQUESTS=10000 $(BIN)/python -m pytest -q tests/fuzz
 
 setup: .stamp-apt .stamp-venv

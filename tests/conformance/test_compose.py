@@ -62,6 +62,7 @@ services:
     command: sh -c "cat /data/starts /given/text; sleep 600"
     volumes: ["kept:/data:ro", "./given:/given:ro"]
     depends_on: {store: {condition: service_healthy}}
+    stop_signal: SIGKILL
     tmpfs: [/scratch]
 volumes:
   kept:

@@ -12,7 +12,7 @@ import pytest
 
 from nbcontainers.linux import namespaces, nftables
 from nbcontainers.linux.netlink import Netlink
-from nbcontainers.networks import Endpoint, Network, Networks, PortWish, Subnet, Wish, ownership
+from nbcontainers.networks import Endpoint, Network, Networks, PortWish, Subnet, Wish, endpoint_pool, ownership
 from nbcontainers.networks import addresses as addressing
 from nbcontainers.networks.endpoint_pool import PREPARED_ENDPOINTS
 from tests.children import Fuse, in_child, killed_at
@@ -138,8 +138,9 @@ async def test_two_with_one_identity_give_no_address_twice(home_fd: int) -> None
         await two.close(purge=True)
 
 
-def test_killed_at_any_step(home_fd: int, host: Host) -> None:
+def test_killed_at_any_step(home_fd: int, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever step it was, the next engine works as if nothing had been, and leaves nothing."""
+    monkeypatch.setattr(endpoint_pool, "PREPARED_ENDPOINTS", 2)  # more are made by the same steps again
 
     async def work(fuse: Fuse) -> None:
         for owner, names in (
@@ -179,8 +180,11 @@ def test_killed_at_any_step(home_fd: int, host: Host) -> None:
     assert steps > 20
 
 
-def test_killed_at_any_step_of_a_network_of_the_users(home_fd: int, host: Host) -> None:
+def test_killed_at_any_step_of_a_network_of_the_users(
+    home_fd: int, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is made, joined, published from, left and removed; the next engine, which may know of it, works."""
+    monkeypatch.setattr(endpoint_pool, "PREPARED_ENDPOINTS", 0)  # its steps are those of the test above
     mine = Network(
         id="c0ffee" * 10 + "beef",
         name="mine",
