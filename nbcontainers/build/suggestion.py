@@ -20,10 +20,17 @@ def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """Return how many letters must be put in, left out or replaced to come from one word to another (Levenshtein)."""
+    """Return how many letters must be put in, left out, replaced or swapped with the next to make one word the other.
+
+    Source: optimal string alignment, the restricted form of Damerau's and Levenshtein's distance.
+    """
+    earlier: list[int] = []
     row = list(range(len(other) + 1))
     for number, letter in enumerate(one, 1):
-        before, row[0] = row[0], number
+        following = [number]
         for at, wanted in enumerate(other, 1):
-            before, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, before + (letter != wanted))
+            following.append(min(row[at] + 1, following[-1] + 1, row[at - 1] + (letter != wanted)))
+            if number > 1 and at > 1 and (letter, one[number - 2]) == (other[at - 2], wanted):
+                following[-1] = min(following[-1], earlier[at - 2] + 1)
+        earlier, row = row, following
     return row[-1]

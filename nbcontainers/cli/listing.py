@@ -19,7 +19,13 @@ from nbcontainers.moments import in_seconds
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 filter_option = click.option("-f", "--filter", "filters", multiple=True, help="name=value.")
-format_option = click.option("--format", "wanted", default="", help="A Go template, 'table TEMPLATE' or json.")
+format_option = click.option(
+    "--format",
+    "wanted",
+    default="",
+    callback=lambda _context, _option, given: "" if given == "table" else given,
+    help="A Go template, 'table TEMPLATE' or json.",
+)
 whole_option = click.option("--no-trunc", "whole", is_flag=True, help="Whole ids and commands.")
 
 

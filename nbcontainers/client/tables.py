@@ -92,7 +92,7 @@ def typed(frame: pd.DataFrame, types: dict[str, str]) -> Table:
     """Return a table with the columns of a frame made of these types; ``time``: nanoseconds or texts become UTC."""
     for name, kind in types.items():
         if kind == "time":
-            frame[name] = pd.to_datetime(frame[name], utc=True)
+            frame[name] = pd.to_datetime(frame[name], utc=True).dt.as_unit("ns")
         else:
             frame[name] = frame[name].astype(kind)  # type: ignore[call-overload]
     return Table(frame)

@@ -22,6 +22,7 @@ from nbcontainers.notebook.progress import BuildProgress
 from nbcontainers.notebook.transfers import TransferProgress
 
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
+_VARIABLE = re.compile(r"(?<!\$)\$(?P<name>[A-Za-z_]\w*)[\w.]*(?=(?:[^']*'[^']*')*[^']*$)")
 _FRAMES_TO_THE_USER = 3
 _OWN_NAMES = ("container", "nbcontainers", "docker")
 
@@ -121,10 +122,16 @@ class ContainerMagics(Magics):
         return table
 
     def _expanded(self, line: str) -> str:
-        """Put Python's values in; unlike in other magics, two braces are not one, for templates have two."""
+        """Put Python's values in; unlike in other magics, two braces are not one, for templates have two.
+
+        A ``$NAME`` that Python does not know is left to the container's shell, and keeps nothing else from its value.
+        """
         if self.shell is None:
             return line
         doubled = line.replace("{{", "{{{{").replace("}}", "}}}}")
+        for name in {found["name"] for found in _VARIABLE.finditer(doubled)}:
+            if self.shell.var_expand(f"${name}", depth=_FRAMES_TO_THE_USER) == f"${name}":
+                doubled = re.sub(rf"(?<!\$)\$(?={name}\b)(?=(?:[^']*'[^']*')*[^']*$)", "$$", doubled)
         expanded = str(self.shell.var_expand(doubled, depth=_FRAMES_TO_THE_USER))
         return line if expanded == doubled else expanded
 
@@ -199,13 +206,13 @@ def _words(line: str) -> list[str]:
     help="Another way to say CONTEXT.",
 )
 @click.argument("context", type=click.Path(exists=True, file_okay=False), default=".")
-def _parse_dockerfile(**options: Any) -> None:
+def dockerfile_command(**options: Any) -> None:
     """Build an image from the cell, with files from the folder CONTEXT, by default the notebook's."""
 
 
 def _wish(line: str, cell: str, variables: dict[str, object]) -> tuple[Wish, str | None, str]:
     """Read the magic's line; returns what is to be built, the variable for the card, and how to show it."""
-    options: dict[str, Any] = _parse_dockerfile.make_context("%%dockerfile", _words(line)).params
+    options: dict[str, Any] = dockerfile_command.make_context("%%dockerfile", _words(line)).params
     context = options.pop("folder") or options["context"]
     options["context"] = context
     file, variable, progress = options.pop("file"), options.pop("output"), options.pop("progress")

@@ -8,6 +8,7 @@ from nbcontainers.errors import DockerfileError
 
 BAD = [
     ("RUNN x", "unknown instruction: RUNN (did you mean RUN?)"),
+    ("RNU x", "unknown instruction: RNU (did you mean RUN?)"),
     ("coppy a b", "unknown instruction: coppy (did you mean COPY?)"),
     ("XYZZY x", "unknown instruction: XYZZY"),
     ("RUN", "RUN requires at least one argument"),

@@ -32,6 +32,16 @@ def test_an_empty_log_has_typed_columns() -> None:
     assert str(table["stream"].dtype) == "category"
 
 
+def test_a_list_has_the_same_types_with_rows_and_without(face: RecordingFace) -> None:
+    invoke(["create", "--name", "one", "busybox", "true"], face)
+    full, empty = (
+        invoke(["ps", "-a", "--format", "table", "--filter", f"name={name}"], face) for name in ("one", "no")
+    )
+    assert (len(full), len(empty)) == (1, 0)
+    assert list(full.dtypes.items()) == list(empty.dtypes.items())
+    assert str(full["created"].dtype) == "datetime64[ns, UTC]"
+
+
 def test_logs_of_a_container(face: RecordingFace) -> None:
     invoke(["run", "--name", "log", "busybox", "sh", "-c", "echo one; echo two; printf three"], face)
     table = invoke(["logs", "log"], face)

@@ -105,6 +105,7 @@ def test_commands_compose_and_templates_keep_their_braces() -> None:
         "%container rm $(ps -a)",
         "def in_a_function():\n    local = 'nothing'\n    get_ipython().run_line_magic('container', 'inspect $local')\n"
         "in_a_function()",
+        "%container run --rm -e A=inside busybox sh -c \"echo $A $name {1 + 1} '$name'\"",
     )
     assert shown[3].split() == ["composed2", "running", "composed", "running"]
     assert shown[4] == "true"
@@ -112,6 +113,7 @@ def test_commands_compose_and_templates_keep_their_braces() -> None:
     assert shown[6] == ""
     assert "'$(ps -a)' says no text" in shown[7]
     assert "no such object: nothing" in shown[8]
+    assert shown[9] == "inside composed 2 $name\n"
 
 
 def test_help_and_settings_read_well() -> None:
