@@ -20,10 +20,8 @@ def _state(container: Any) -> dict[str, Any]:
     return state
 
 
-def _failing(client: docker.DockerClient, policy: dict[str, Any]) -> Any:
-    container: Any = client.containers.create(
-        "busybox", FAILING, restart_policy=policy, network_mode="none", name="failing"
-    )
+def _failing(client: docker.DockerClient, policy: dict[str, Any], name: str = "failing") -> Any:
+    container: Any = client.containers.create("busybox", FAILING, restart_policy=policy, network_mode="none", name=name)
     container.start()
     return container
 
@@ -68,19 +66,20 @@ def test_waiting_to_be_started_again(client: docker.DockerClient) -> None:
     assert caught.value.status_code == 409
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGHUP"])
-def test_a_kill_ends_the_waiting(client: docker.DockerClient, signal: str) -> None:
-    container = _failing(client, {"Name": "always"})
-    _restarting(container)
-    container.kill(signal)
-    assert _state(container)["Status"] == "exited"
-
-
-def test_removal_while_waiting(client: docker.DockerClient) -> None:
-    container = _failing(client, {"Name": "unless-stopped"})
-    _restarting(container)
-    container.remove(force=True)
-    assert client.containers.list(all=True) == []
+def test_what_ends_the_waiting(client: docker.DockerClient) -> None:
+    policies = {"killed": "always", "hung-up": "always", "removed": "unless-stopped", "updated": "always"}
+    # Their pauses grow at the same time.
+    failing = {name: _failing(client, {"Name": policy}, name) for name, policy in policies.items()}
+    for name, signal in (("killed", "SIGKILL"), ("hung-up", "SIGHUP")):
+        _restarting(failing[name])
+        failing[name].kill(signal)
+        assert _state(failing[name])["Status"] == "exited"
+    _restarting(failing["removed"])
+    failing["removed"].remove(force=True)
+    assert {one.name for one in client.containers.list(all=True)} == {"killed", "hung-up", "updated"}
+    _restarting(failing["updated"])
+    failing["updated"].update(restart_policy={"Name": "no"})
+    until(lambda: _state(failing["updated"])["Status"] == "exited")
 
 
 def test_what_the_user_ended_is_not_started_again(client: docker.DockerClient) -> None:
@@ -94,13 +93,6 @@ def test_what_the_user_ended_is_not_started_again(client: docker.DockerClient) -
         container.start()
         container.stop(timeout=0)
         assert _state(container)["Status"] == "exited"
-
-
-def test_a_policy_that_is_taken_away(client: docker.DockerClient) -> None:
-    container = _failing(client, {"Name": "always"})
-    _restarting(container)
-    container.update(restart_policy={"Name": "no"})
-    until(lambda: _state(container)["Status"] == "exited")
 
 
 def test_restarting_one_that_removes_itself(client: docker.DockerClient) -> None:
