@@ -96,6 +96,7 @@ def _command() -> list[str]:
         "--variant=minbase",
         *left_out,
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--dpkgopt=force-unsafe-io",  # what an interrupted dpkg leaves is thrown away, as a layer is
         '--aptopt=Acquire::Languages "none"',
     ]
 
