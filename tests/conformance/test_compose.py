@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from docker.errors import NotFound
 
+from tests.conformance.composing import running_compose
 from tests.conformance.lan import Lan
 from tests.conformance.test_ports import heard
 from tests.waiting import until
@@ -72,22 +73,16 @@ Compose = Callable[..., str]
 
 
 @pytest.fixture
-def compose(lan: Lan, tmp_path: Path) -> Compose:
+def compose(lan: Lan, tmp_path: Path) -> Iterator[Compose]:
     """Runs docker-compose in a directory of its own and returns what it prints."""
+    with running_compose(lan.engine.environment, tmp_path) as run:
 
-    def run(*arguments: str, check: bool = True) -> str:
-        done = subprocess.run(
-            ["docker-compose", "-p", "project", *arguments],
-            cwd=tmp_path,
-            env=lan.engine.environment,
-            capture_output=True,
-            text=True,
-            check=check,
-            timeout=120,
-        )
-        return done.stdout if check else f"{done.returncode} {done.stdout}"
+        def compose(*arguments: str, check: bool = True) -> str:
+            status, printed = run("-p", "project", *arguments)
+            assert not check or status == 0, arguments
+            return printed if check else f"{status} {printed}"
 
-    return run
+        yield compose
 
 
 @contextlib.contextmanager
