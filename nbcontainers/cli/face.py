@@ -9,6 +9,8 @@ from typing import Any, Protocol, cast
 import click
 
 from nbcontainers.client import Client, connect
+from nbcontainers.client.connect import lost
+from nbcontainers.errors import Unavailable
 
 Write = Callable[[bytes], object]
 
@@ -105,3 +107,15 @@ class Face:
         if self._client is not None:
             self._client.close()
         self._client, self.url = client, url
+
+    def lost(self, error: Exception) -> Unavailable:
+        """Say that the engine is gone; who asks again looks for it anew, and may start it.
+
+        Args:
+            error: One of ``LOST``.
+        """
+        if self._client is None:
+            return lost(self.url or "the engine", error)
+        client, self._client = self._client, None
+        client.close()
+        return lost(client.address, error)

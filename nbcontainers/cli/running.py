@@ -49,7 +49,7 @@ def run_attached(face: Face, container: str, *, detach_keys: str = "", sig_proxy
         return Session(face, inspected, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy).serve(start=True)
     except KeyboardInterrupt:
         face.client.api.stop(container, timeout=_STOP_SECONDS)
-        raise
+        raise KeyboardInterrupt("the container was stopped") from None
 
 
 class Session:

@@ -15,6 +15,7 @@ from nbcontainers.cli import printing
 from nbcontainers.cli.face import Face
 from nbcontainers.cli.running import INTERRUPTED
 from nbcontainers.cli.tree import ExitCode, tree
+from nbcontainers.client.connect import LOST
 from nbcontainers.errors import Error
 
 _REFUSED = 125
@@ -67,6 +68,9 @@ def _run() -> int:
     except (docker.errors.DockerException, Error) as error:
         sys.stderr.write(f"nbcontainers: {explain(error)}\n")
         return _code_of_start(error) if is_run else 1
+    except LOST as error:
+        sys.stderr.write(f"nbcontainers: {face.lost(error)}\n")
+        return _REFUSED if is_run else 1
     show(value)
     return int(value) if isinstance(value, ExitCode) else 0
 

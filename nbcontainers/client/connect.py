@@ -13,6 +13,8 @@ import threading
 from typing import cast
 
 import docker.errors
+import requests
+import urllib3.exceptions
 from docker import DockerClient
 
 from nbcontainers.errors import Unavailable
@@ -20,6 +22,8 @@ from nbcontainers.paths import default_run, default_socket
 
 HOST_VARIABLE = "NBCONTAINERS_HOST"
 DOCKER = "docker"
+LOST = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionResetError, ConnectionRefusedError)
+"""What is raised, beside docker-py's own errors, when an engine ends while it is asked. Its subclasses come first."""
 _TIMEOUT_SECONDS = 3600
 _HAS_OWN = hasattr(os, "geteuid")  # a user that engines and their directories can belong to: not on Windows
 
@@ -114,6 +118,12 @@ def _knock(url: str) -> None:
     if url.startswith("unix://") and hasattr(socket, "AF_UNIX"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(url.removeprefix("unix://"))
+
+
+def lost(url: str, error: Exception) -> Unavailable:
+    """Return one sentence for an engine that has ended, or was killed, while it was asked."""
+    reason = f"'{url}' broke off ({_first_cause(error)})"
+    return Unavailable("the engine", reason, "ask again, or start it: nbcontainers serve; its containers go on")
 
 
 def _first_cause(error: BaseException) -> str:

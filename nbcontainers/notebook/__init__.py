@@ -27,5 +27,5 @@ def load_ipython_extension(ipython: "InteractiveShell") -> None:
     magics = ContainerMagics(shell=ipython)
     ipython.register_magics(magics)
     completion.register(ipython, magics)
-    with failures.explained():
+    with failures.explained(magics.face):
         magics.face.client.ping()

@@ -10,12 +10,18 @@ import click
 import docker.errors
 from IPython.core.error import UsageError
 
+from nbcontainers.cli import Face
+from nbcontainers.client.connect import LOST
 from nbcontainers.errors import Error
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Turn what the user or the engine did wrong into one short message."""
+def explained(face: Face) -> Iterator[None]:
+    """Turn what the user or the engine did wrong into one short message.
+
+    Args:
+        face: Where the engine was asked; it forgets one that is gone.
+    """
     try:
         yield
     except click.exceptions.Exit:
@@ -30,6 +36,8 @@ def explained() -> Iterator[None]:
         raise UsageError(str(error.msg)) from None
     except (docker.errors.DockerException, Error) as error:
         raise UsageError(str(error)) from None
+    except LOST as error:
+        raise UsageError(str(face.lost(error))) from None
 
 
 def _with_advice(error: click.UsageError) -> str:

@@ -71,7 +71,7 @@ class ContainerMagics(Magics):
         Table.rows_shown = self.rows
         self.face.may_start = self.start_engine
         if change["name"] == "host":
-            with failures.explained():
+            with failures.explained(self.face):
                 self.face.use(self.host or None)
 
     @no_var_expand
@@ -84,17 +84,17 @@ class ContainerMagics(Magics):
         ``{{.Field}}`` is a template's, ``$(ps -aq)`` is what another command says.
         """
         self.face.stdin = None if cell is None else cell.encode()
-        with failures.explained():
+        with failures.explained(self.face):
             words = _words(self._substituted(self._expanded(line)))
             if cell is not None and _is_capture(words):
                 return self._captured(words, cell)
         progress = BuildProgress() if words[:1] == ["build"] or words[:2] == ["image", "build"] else None
         self.face.build_events = progress
-        with failures.explained():
+        with failures.explained(self.face):
             try:
                 value = invoke(words, self.face)
-            except KeyboardInterrupt:
-                sys.stderr.write("interrupted: the container was stopped\n")
+            except KeyboardInterrupt as interrupt:
+                sys.stderr.write(": ".join(("interrupted", *map(str, interrupt.args))) + "\n")
                 return None
             finally:
                 if progress is not None:
@@ -163,12 +163,14 @@ class ContainerMagics(Magics):
         ``%%dockerfile --help`` lists the options; the context's folder is by default the notebook's. A build argument
         without a value takes that of the notebook's variable.
         """
-        with failures.explained():
+        with failures.explained(self.face):
             wish, variable, progress = _wish(line, cell, self.shell.user_ns if self.shell is not None else {})
             shown = BuildProgress() if progress in ("auto", "tree") else None
             self.face.build_events = shown
             try:
                 image = build_image(self.face, wish, progress)
+            except KeyboardInterrupt:
+                raise UsageError("interrupted: there is no image, and steps that were finished are kept") from None
             finally:
                 if shown is not None:
                     shown.close()
