@@ -6,13 +6,13 @@ comes second finds it in the cache, as the images stay.
 """
 
 import shutil
-import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conformance.composing import running_compose
 from tests.engine_process import EngineProcess
 
 # The first time on a machine Debian is installed, and each time Postgres is: on a busy machine that takes minutes.
@@ -34,20 +34,17 @@ def compose(engine: EngineProcess) -> Iterator[Compose]:
     if shutil.which("docker-compose") is None:
         pytest.skip("docker-compose is not installed")
 
-    def run(project: str, *arguments: str) -> str:
-        return subprocess.run(
-            ["docker-compose", "-p", project, "-f", str(FILES / "docker-compose.yml"), *arguments],
-            env=engine.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=300,
-        ).stdout
+    with running_compose(engine.environment) as run:
 
-    run("shop", "build", "--quiet")
-    yield run
-    for project in ("shop", "other"):
-        run(project, "down", "-v", "-t", "0")
+        def compose(project: str, *arguments: str) -> str:
+            status, printed = run("-p", project, "-f", str(FILES / "docker-compose.yml"), *arguments)
+            assert status == 0, arguments
+            return printed
+
+        compose("shop", "build", "--quiet")
+        yield compose
+        for project in ("shop", "other"):
+            compose(project, "down", "-v", "-t", "0")
     engine.client.volumes.prune(filters={"all": True})  # those of images, which a plain "down" leaves
 
 
