@@ -43,13 +43,23 @@ def run_attached(face: Face, container: str, *, detach_keys: str = "", sig_proxy
 
     It gets the input that it was made for. A notebook's interrupt stops it, and is passed on when it has stopped.
     """
-    inspected = face.client.api.inspect_container(container)
-    stdin = inspected["Config"]["AttachStdin"]
     try:
+        inspected = face.client.api.inspect_container(container)
+        stdin = inspected["Config"]["AttachStdin"]
         return Session(face, inspected, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy).serve(start=True)
     except KeyboardInterrupt:
-        face.client.api.stop(container, timeout=_STOP_SECONDS)
+        _give_up(face, container)
         raise KeyboardInterrupt("the container was stopped") from None
+
+
+def _give_up(face: Face, container: str) -> None:
+    """Stop a container; one that was to remove itself goes also when it was never started."""
+    api = face.client.api
+    api.stop(container, timeout=_STOP_SECONDS)
+    with contextlib.suppress(docker.errors.NotFound):
+        inspected = api.inspect_container(container)
+        if inspected["HostConfig"]["AutoRemove"] and inspected["State"]["Status"] == "created":
+            api.remove_container(container, v=True)
 
 
 class Session:

@@ -28,6 +28,20 @@ def test_run_again_and_again_with_input(face: RecordingFace) -> None:
     assert face.written == b"".join(f"{number}\n".encode() * 1000 for number in range(5))
 
 
+@pytest.mark.parametrize("moment", ["inspect_container", "start"])
+def test_an_interrupt_before_the_start_leaves_nothing(
+    face: RecordingFace, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(face.client.api, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt, match="was stopped"):
+        invoke(["run", "--rm", "busybox", "true"], face)
+    assert face.client.containers.list(all=True) == []
+
+
 def test_limits_reach_the_container(face: RecordingFace) -> None:
     name = invoke(["create", "-m", "64m", "--cpus", "0.5", "--pids-limit", "50", "-e", "A=b c", "busybox", "env"], face)
     inspected = face.client.api.inspect_container(name)
