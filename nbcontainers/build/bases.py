@@ -79,6 +79,7 @@ class Bases:
 
         Raises:
             errors.NotFound: It cannot be had; if one for another platform is here, that is said.
+            errors.RegistryError: The registry cannot be reached, for example.
         """
         events: asyncio.Queue[PullEvent | None] = asyncio.Queue()
         pulling = asyncio.ensure_future(pull(name, platform, self._options, events.put_nowait))
@@ -97,6 +98,8 @@ class Bases:
                         f"wanted {platform}, actual: {actual}: {error}"
                     ) from error
             raise
+        except errors.RegistryError as error:
+            raise errors.RegistryError(f"cannot pull '{name}': {error}") from error
         finally:
             pulling.cancel()
             await asyncio.gather(pulling, return_exceptions=True)

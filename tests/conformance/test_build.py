@@ -370,6 +370,11 @@ def test_a_build_held_to_a_time_is_the_same_from_any_cache_and_engine(client: do
         assert other.client.images.get("built").id == built[1]
 
 
+def test_a_base_that_cannot_be_had_is_named(client: docker.DockerClient) -> None:
+    with pytest.raises(APIError, match=r"cannot pull '127\.0\.0\.1:1/app': the registry .* be reached"):
+        _build(client, "FROM 127.0.0.1:1/app\nRUN true")
+
+
 def test_stages_run_side_by_side_and_unused_ones_do_not(client: docker.DockerClient) -> None:
     dockerfile = (
         "FROM busybox AS a\nRUN cat /proc/uptime > /a; sleep 2; cat /proc/uptime >> /a\n"

@@ -23,7 +23,7 @@ from tests.waiting import until
 REQUESTS = int(os.environ.get("NBC_FUZZ_REQUESTS", "400"))
 ANSWER_SECONDS = 30
 MOST_CONTAINERS = 12
-UNREACHABLE = re.compile(r"the registry '[^'\s]+' cannot be reached: .+")
+UNREACHABLE = re.compile(r"(cannot pull '[^'\s]+': )?the registry '[^'\s]+' cannot be reached: .+")
 pytestmark = [pytest.mark.root, pytest.mark.timeout(3600)]
 
 
