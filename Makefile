@@ -17,7 +17,7 @@ lab: setup
 	$(BIN)/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(OPTIONS)
 
 test: setup .stamp-apt-test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m tests.halves -q
 
 lint: .stamp-venv
 	$(BIN)/ruff format --check .
