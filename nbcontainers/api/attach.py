@@ -66,7 +66,7 @@ async def attach(call: Call) -> web.StreamResponse:
         return await _replay(call, asked)
     with output.Follower(call.engine, container, asked.reader) as follower:
         connection = hijack.take_over(call, frames.content_type(container.config.tty, call.version))
-        call.engine.lifecycle.telling.tell(container, "attach")
+        call.engine.tell(container, "attach")
         bulk = frames.Bulk(tty=container.config.tty, prefix=frames.Prefix(timestamps=False))
 
         async def send_output() -> bool:
@@ -137,7 +137,7 @@ async def send_input(engine: "Engine", container: Container, inbound: Readable, 
     except (errors.Conflict, errors.NotFound, BrokenPipeError):
         return False  # the container has ended, or closed its standard input and may go on without
     if left:
-        engine.lifecycle.telling.tell(container, "detach")
+        engine.tell(container, "detach")
     return left or tty or not container.config.stdin_once
 
 

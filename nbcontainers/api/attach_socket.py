@@ -42,7 +42,7 @@ async def attach(call: Call) -> web.StreamResponse:
     with output.Follower(call.engine, asked.container, asked.reader) as follower:
         call.request[responses.STREAMING] = True
         await socket.prepare(call.request)
-        call.engine.lifecycle.telling.tell(asked.container, "attach")
+        call.engine.tell(asked.container, "attach")
         messages = _Messages(socket)
 
         async def send_output() -> bool:

@@ -163,7 +163,7 @@ async def top(call: Call) -> web.Response:
     if child.returncode:
         first = complaint.decode(errors="replace").strip().partition("\n")[0].removeprefix("error: ")
         raise errors.InvalidArgument(f"ps: {first}: '{' '.join(arguments)}'")
-    call.engine.lifecycle.telling.tell(container, "top")
+    call.engine.tell(container, "top")
     titles, rows = _table(output.decode(errors="replace"))
     if "PID" not in titles:
         raise errors.InvalidArgument(f"couldn't find PID field in ps output of '{' '.join(arguments)}'")

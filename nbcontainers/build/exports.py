@@ -13,6 +13,7 @@ from nbcontainers.build import catalog
 from nbcontainers.build.cachespecs import CacheSpec
 from nbcontainers.build.catalog import Catalog, SharedLayer
 from nbcontainers.build.events import BuildError
+from nbcontainers.build.imports import reason
 from nbcontainers.images import Images, layers
 from nbcontainers.images.fetching import or_undone, to_its_end
 from nbcontainers.images.layout import LayoutWriter
@@ -78,8 +79,7 @@ class Exporter:
             else:
                 await self._to_registry(spec, given, logins)
         except (errors.Error, OSError) as error:
-            reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-            raise BuildError(f"the cache cannot be exported to {spec}: {reason}") from error
+            raise BuildError(f"the cache cannot be exported to {spec}: {reason(error)}") from error
         return f"Exported cache to {spec}: {given}"
 
     async def _to_folder(self, spec: CacheSpec, given: "_Given") -> None:

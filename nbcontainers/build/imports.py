@@ -173,7 +173,7 @@ class Imports:
             try:
                 return Made(snapshot=await self._placed(source, layer, layer.blob, below, tell), diff_id=layer.diff_id)
             except (errors.Error, OSError) as error:
-                warn(f"a layer of the cache is not used: {_reason(error)}")
+                warn(f"a layer of the cache is not used: {reason(error)}")
         return None
 
     async def _placed(self, source: Source, layer: SharedLayer, blob: Descriptor, below: str | None, tell: Tell) -> str:
@@ -222,7 +222,7 @@ class Importer:
                 imports.add(await self._open(spec, logins))
             except (errors.Error, OSError) as error:
                 if spec.kind != "image":  # an image that is not here yet is no surprise
-                    warn(f"the cache {spec} is not used: {_reason(error)}")
+                    warn(f"the cache {spec} is not used: {reason(error)}")
         return imports
 
     async def _open(self, spec: CacheSpec, logins: Mapping[str, Credentials]) -> Source:
@@ -236,7 +236,8 @@ class Importer:
         return _Registry(self._pulls, repository, await _read_registry(repository, location.reference))
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return why a cache cannot be used, in one clause."""
     return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
 
 

@@ -15,8 +15,7 @@ _NAME = "boot"
 
 def _current() -> bytes:
     """Return what names this boot: a container that is started anew on the same machine has another first process."""
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot_id} {processes.start_time_ticks(1)}\n".encode()
+    return f"{processes.boot_id()} {processes.start_time_ticks(1)}\n".encode()
 
 
 def is_another(root: Path) -> bool:

@@ -12,19 +12,6 @@ from nbcontainers.runtime.spec import Mount
 from nbcontainers.volumes import mounting as mount_options
 
 _SHM = "/dev/shm"
-_TMPFS_FLAGS = {
-    "ro": mounts.MS_RDONLY,
-    "nosuid": mounts.MS_NOSUID,
-    "nodev": mounts.MS_NODEV,
-    "noexec": mounts.MS_NOEXEC,
-    "sync": mounts.MS_SYNCHRONOUS,
-    "dirsync": mounts.MS_DIRSYNC,
-    "mand": mounts.MS_MANDLOCK,
-    "noatime": mounts.MS_NOATIME,
-    "nodiratime": mounts.MS_NODIRATIME,
-    "relatime": mounts.MS_RELATIME,
-    "strictatime": mounts.MS_STRICTATIME,
-}
 _TMPFS_OPTIONS = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
 
 
@@ -113,9 +100,9 @@ def mount_of(mount: MountPoint) -> Mount:
 def _tmpfs(mount: MountPoint) -> Mount:
     """Describe a tmpfs; of words that exclude each other the last one counts."""
     flags, data = mount_options.parse(f"nosuid,nodev,noexec,{mount.options}{',ro' if mount.read_only else ''}")
-    words = [word for word, flag in _TMPFS_FLAGS.items() if flags & flag]
+    words = [word for word, flag in mounts.OPTIONS.items() if flags & flag]
     for word in words:
-        flags &= ~_TMPFS_FLAGS[word]
+        flags &= ~mounts.OPTIONS[word]
     if flags & ~(mounts.MS_PRIVATE | mounts.MS_SLAVE | mounts.MS_REC):  # it has no peers, so it is both
         raise errors.Unsupported(
             f"invalid tmpfs options '{mount.options}' of '{mount.destination}': it is a new file system, without peers"

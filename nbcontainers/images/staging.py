@@ -15,7 +15,7 @@ from nbcontainers import errors
 from nbcontainers.images import layers
 from nbcontainers.images.compression import Readable
 from nbcontainers.images.store import Images
-from nbcontainers.linux import files
+from nbcontainers.linux import files, processes
 from nbcontainers.linux.overlay import OPAQUE_XATTR
 
 SHELF = "blob-"
@@ -74,7 +74,7 @@ def unpack(images: Images, stream: Readable, verify: Callable[[], object], most_
 
 def shelve(images: Images, layer: Staged, digest: str) -> None:
     """Keep a layer until it has a place, by the digest of the blob that it came in."""
-    facts = _Facts(_boot(), layer.diff_id, layer.size_bytes, layer.implied)
+    facts = _Facts(processes.boot_id(), layer.diff_id, layer.size_bytes, layer.implied)
     directory = images.snapshots.upper(layer.key)
     files.replace(str(_facts_of(directory)), msgspec.json.encode(facts))
     # Nothing was ever mounted there; who is killed right after the commit could not take it away any more.
@@ -104,12 +104,7 @@ def on_shelf(images: Images) -> list[str]:
 def usable(images: Images) -> list[str]:
     """Return those of them that a killed engine has left whole; after a crash of the machine nobody can know."""
     known = [(name, _facts(images, name)) for name in on_shelf(images)]
-    return [name for name, facts in known if facts is not None and facts.boot == _boot()]
-
-
-def _boot() -> str:
-    """Return what tells this run of the machine from others; see ``random(4)``."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return [name for name, facts in known if facts is not None and facts.boot == processes.boot_id()]
 
 
 def shelf_name(digest: str) -> str:

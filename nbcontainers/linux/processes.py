@@ -275,6 +275,15 @@ def set_title(title: str) -> None:
     ctypes.memmove(begin, title.encode()[: end - begin - 1].ljust(end - begin, b"\0"), end - begin)
 
 
+def boot_id() -> str:
+    """Return what tells this run of the machine from others.
+
+    Source: random(4) § /proc interfaces.
+    """
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
 def start_time_ticks(pid: int | str = "self") -> int:
     """Return when a process was started, in clock ticks since boot: with its id, this names it for good.
 

@@ -26,19 +26,6 @@ OPENED_BY_SHIM = ("bind", "shared")
 """The types of mounts that come to the container's init as descriptors, in the order of the specification."""
 HOST_HIDDEN = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/run", "/var/tmp")
 
-_FLAGS = {
-    "ro": mounts.MS_RDONLY,
-    "nosuid": mounts.MS_NOSUID,
-    "nodev": mounts.MS_NODEV,
-    "noexec": mounts.MS_NOEXEC,
-    "strictatime": mounts.MS_STRICTATIME,
-    "relatime": mounts.MS_RELATIME,
-    "noatime": mounts.MS_NOATIME,
-    "nodiratime": mounts.MS_NODIRATIME,
-    "sync": mounts.MS_SYNCHRONOUS,
-    "dirsync": mounts.MS_DIRSYNC,
-    "mand": mounts.MS_MANDLOCK,
-}
 _ATTRIBUTES = {
     "ro": mounts.MOUNT_ATTR_RDONLY,
     "nosuid": mounts.MOUNT_ATTR_NOSUID,
@@ -280,8 +267,8 @@ def _mount_kernel(root_fd: int, mount: Mount) -> None:
     """Mount one of the kernel's own file systems, or a tmpfs."""
     kind, flags, data = mount["type"], 0, []
     for option in mount["options"]:
-        if option in _FLAGS:
-            flags |= _FLAGS[option]
+        if option in mounts.OPTIONS:
+            flags |= mounts.OPTIONS[option]
         elif option in ("rw", "suid", "dev", "exec"):
             continue
         else:

@@ -23,18 +23,8 @@ from nbcontainers.linux import mounts, namespaces
 from nbcontainers.linux.libc import AT_RECURSIVE
 
 _SET = {
-    "ro": mounts.MS_RDONLY,
-    "nosuid": mounts.MS_NOSUID,
-    "nodev": mounts.MS_NODEV,
-    "noexec": mounts.MS_NOEXEC,
-    "sync": mounts.MS_SYNCHRONOUS,
-    "dirsync": mounts.MS_DIRSYNC,
+    **mounts.OPTIONS,
     "remount": mounts.MS_REMOUNT,
-    "mand": mounts.MS_MANDLOCK,
-    "noatime": mounts.MS_NOATIME,
-    "nodiratime": mounts.MS_NODIRATIME,
-    "relatime": mounts.MS_RELATIME,
-    "strictatime": mounts.MS_STRICTATIME,
     "bind": mounts.MS_BIND,
     "rbind": mounts.MS_BIND | mounts.MS_REC,
     "unbindable": mounts.MS_UNBINDABLE,
