@@ -126,7 +126,9 @@ class Soak:
         # It may have got its container by now, and would get on with it while we look.
         if not _kill(victim, signal.SIGSTOP):
             return False
-        self._victims.add(self._container_of(victim))
+        while _state(victim) not in "TtZX":
+            time.sleep(0.001)
+        self._victims.update(_groups_of(victim))
         return _kill(victim)
 
     def _kill_shim(self, chance: random.Random) -> bool:
@@ -141,13 +143,6 @@ class Soak:
                 self._victims.add(victim)
                 return _kill(shim)
         return False
-
-    def _container_of(self, shim: int) -> str:
-        """Return the id of the container that a shim has, as far as its child's control group tells."""
-        with contextlib.suppress(OSError):
-            for child in _children(shim):
-                return Path(f"/proc/{child}/cgroup").read_text().split()[0].rpartition("/")[2]
-        return ""
 
     # Those who use the engine.
 
@@ -280,6 +275,21 @@ def _children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
+
+
+def _groups_of(shim: int) -> set[str]:
+    """Return what the control groups of a shim's child are called: after its container, once it has one."""
+    with contextlib.suppress(OSError):
+        lines = [Path(f"/proc/{child}/cgroup").read_text().splitlines() for child in _children(shim)]
+        return {line.rpartition("/")[2] for of_child in lines for line in of_child}
+    return set()
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state; X when it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return "X"
 
 
 def _name(pid: int) -> str:

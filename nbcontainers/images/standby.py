@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbcontainers import errors
 from nbcontainers.linux import files
 from nbcontainers.runtime import rootfs
 from nbcontainers.runtime.spec import Rootfs
@@ -134,7 +135,10 @@ class Standby:
             self._set_aside()
         self._remove_old()
         while wanted is not None and len(self._ready) < MOST_READY:
-            made = self._mount(wanted)
+            try:
+                made = self._mount(wanted)
+            except errors.NotFound:  # what it stands on was removed just now
+                return
             with self._lock:
                 if self._wanted == wanted:
                     self._ready.append(made)

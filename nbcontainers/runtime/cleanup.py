@@ -10,10 +10,11 @@ A crash in between loses nothing: the next engine empties the trash, and removes
 
 import contextlib
 import errno
+import logging
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nbcontainers.linux import cgroups, files, processes
@@ -23,6 +24,7 @@ from nbcontainers.runtime.shim import PREPARED
 _QUIET_SECONDS = 0.03
 _AT_MOST_SECONDS = 2.0
 _ENDING_MS = 100
+_log = logging.getLogger("nbcontainers.cleanup")
 
 
 class Cleanup:
@@ -105,7 +107,7 @@ class Cleanup:
                 self._working = True
             self._work()
             for refill in list(self._refills):
-                with contextlib.suppress(OSError):  # a full disk: who wants one makes it, and is told why not
+                with _failing_alone():  # on a full disk: who wants one makes it, and is told why not
                     refill()
 
     def _work(self) -> None:
@@ -115,10 +117,10 @@ class Cleanup:
             groups = list(self._groups.values())
         try:
             for group in groups:
-                with contextlib.suppress(OSError):  # the next engine's sweep finds it
+                with _failing_alone():  # the next engine's sweep finds it
                     _remove_group(group)
             for directory in directories:
-                with contextlib.suppress(OSError):  # so does it what stays in the trash
+                with _failing_alone():  # so does it what stays in the trash
                     files.remove_tree(str(directory))
         finally:
             with self._changed:
@@ -135,6 +137,17 @@ class Cleanup:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
+
+
+@contextlib.contextmanager
+def _failing_alone() -> Iterator[None]:
+    """Keep a failure from all else that is to be done; one that no system call gave is a fault of ours, and logged."""
+    try:
+        yield
+    except OSError:
+        pass
+    except Exception:
+        _log.exception("something was not cleaned up")
 
 
 def _remove_group(group: Cgroup) -> None:

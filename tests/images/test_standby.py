@@ -9,8 +9,10 @@ import pytest
 
 from nbcontainers import errors
 from nbcontainers.images import Snapshots
+from nbcontainers.images.standby import Standby, Wanted
 from nbcontainers.linux import mounts
 from nbcontainers.runtime.rootfs import open_rootfs
+from nbcontainers.runtime.spec import Rootfs
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="overlayfs needs root")]
 
@@ -107,6 +109,16 @@ def test_a_layer_is_removed_though_something_stands_on_it_ahead(snapshots: Snaps
     assert not list((root / "standby").iterdir())
     with pytest.raises(errors.NotFound):
         prepare(snapshots, "second")
+
+
+def test_a_layer_that_is_removed_while_it_is_mounted_ahead_is_nobodys_failure(tmp_path: Path) -> None:
+    def describe(directory: Path, wanted: Wanted) -> Rootfs:
+        raise errors.NotFound(f"snapshot '{wanted.parent}' not found")
+
+    standby = Standby(tmp_path / "standby", Path.mkdir, describe)
+    assert not standby.take("key", Wanted("gone", False), tmp_path / "key")
+    standby.refill()
+    assert not list((tmp_path / "standby").iterdir())
 
 
 def test_those_that_are_never_started_do_not_pile_up(snapshots: Snapshots) -> None:
