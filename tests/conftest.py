@@ -11,6 +11,7 @@ from tests.engine_process import EngineProcess, running_engine
 
 pytest_plugins = [
     "tests.leaks_plugin",
+    "tests.failures_plugin",
     "tests.require",
     "tests.uml.plugin",
     "tests.jupyter_plugin",

@@ -7,7 +7,7 @@ import pytest
 
 from tests.leaks import Watch
 
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 30.0
 
 
 @pytest.fixture(scope="session", autouse=True)

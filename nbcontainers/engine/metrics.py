@@ -155,11 +155,13 @@ class Metrics:
         self._timer = None
         watched = [history for history in self._histories.values() if history.cgroup is not None]
         now = time.monotonic()
-        for history in watched:
-            if history.is_due(now):
-                history.sample()
-        if watched:
-            self._plan(min(history.interval(now) for history in watched))
+        try:
+            for history in watched:
+                if history.is_due(now):
+                    history.sample()
+        finally:  # whatever is wrong with one, the others go on
+            if watched:
+                self._plan(min(history.interval(now) for history in watched))
 
     def unwatch(self, container_id: str) -> None:
         """Take the last sample of a container that has ended."""
