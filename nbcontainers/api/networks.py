@@ -44,7 +44,7 @@ def _check_filters(asked: dict[str, list[str]]) -> None:
 def _matches(call: Call, network: Network, asked: dict[str, list[str]]) -> bool:
     if "type" in asked and ("builtin" if network.is_predefined else "custom") not in asked["type"]:
         return False
-    if "dangling" in asked and call.engine.networking.is_dangling(network) != (
+    if "dangling" in asked and call.engine.user_networks.is_dangling(network) != (
         asked["dangling"][0].lower() in ("1", "true")
     ):
         return False
@@ -72,7 +72,7 @@ async def inspect(call: Call) -> web.Response:
     network = call.engine.networks.get(call.parameters["id"])
     if call.text("scope") not in ("", "local"):
         raise errors.NoSuchNetwork(call.parameters["id"])
-    members = call.engine.networking.members(network)
+    members = call.engine.user_networks.members(network)
     shown = _describe(call, network)
     shown["Containers"] = {container.id: _member(container, endpoint) for container, endpoint in members}
     return responses.json(shown)
@@ -132,13 +132,13 @@ async def create(call: Call) -> web.Response:
     if asked.driver == IPVLAN:
         raise networking.no_ipvlan(await call.engine.networks.why_no_ipvlan())
     network = networking.new_network(asked)
-    made = await call.engine.networking.create(network)
+    made = await call.engine.user_networks.create(network)
     return responses.json({"Id": made.id, "Warning": ""}, 201)
 
 
 async def remove(call: Call) -> web.Response:
     """``DELETE /networks/{id}``."""
-    await call.engine.networking.remove(call.engine.networks.get(call.parameters["id"]))
+    await call.engine.user_networks.remove(call.engine.networks.get(call.parameters["id"]))
     return responses.empty()
 
 
@@ -164,12 +164,12 @@ async def prune(call: Call) -> web.Response:
     deleted = []
     for network in call.engine.networks.all():
         if (
-            call.engine.networking.is_dangling(network)
+            call.engine.user_networks.is_dangling(network)
             and labels_match(network.labels, asked.get("label", []))
             and not any(labels_match(network.labels, [label]) for label in asked.get("label!", ()))
             and (until_ns is None or network.created_ns < until_ns)
         ):
-            await call.engine.networking.remove(network)
+            await call.engine.user_networks.remove(network)
             deleted.append(network.name)
     call.engine.events.emit("network", "prune", "", {"reclaimed": "0"})
     return responses.json({"NetworksDeleted": deleted or None})

@@ -7,8 +7,8 @@ engine's death leaves through ``state``, what others want to know through ``even
 Reading order: ``model`` (the vocabulary and the table of states), ``engine`` (the facade), ``creation`` (what is
 decided before anything runs), ``anticipation``, ``lifecycle`` (start, exit, remove), ``control`` (signals, stop,
 pause), ``restarts``, ``health``, ``update``, ``recovery`` (what a new engine finds), ``state``, ``events``,
-``metrics``, ``limits``, ``files``, ``log_attributes``, ``names``, ``doctor``; ``filesystems``, ``archive``, ``changes``
-and ``commits`` (a container's files).
+``metrics``, ``limits``, ``files``, ``log_attributes``, ``names``, ``doctor``; ``admission``, ``networking``,
+``user_networks`` (its networks); ``filesystems``, ``archive``, ``changes`` and ``commits`` (its files).
 
 Example:
     >>> engine = Engine(Path("/var/lib/nbcontainers"), Path("/run/nbcontainers"))

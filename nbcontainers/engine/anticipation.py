@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 
 from nbcontainers import errors
 from nbcontainers.engine import sharing, volume_mounts
+from nbcontainers.engine.admission import Attachments
 from nbcontainers.engine.model import Container
-from nbcontainers.engine.networking import Attachments, Networking
+from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.specification import Specification
 from nbcontainers.runtime.launching import Launcher, Prepared
 

@@ -12,6 +12,7 @@ from nbcontainers import errors
 from nbcontainers.build import Builder, BuildEvent, BuildOptions, Remote, Workspace
 from nbcontainers.build.running import Runner
 from nbcontainers.engine import boots, creation, limits, log_attributes, recovery, sharing, update, volume_mounts
+from nbcontainers.engine.admission import Admission
 from nbcontainers.engine.captures import Captures
 from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.control import Control
@@ -31,8 +32,10 @@ from nbcontainers.engine.pushes import ImagePushes
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
+from nbcontainers.engine.telling import Telling
 from nbcontainers.engine.threads import run_apart
 from nbcontainers.engine.usage import DiskUsage
+from nbcontainers.engine.user_networks import UserNetworks
 from nbcontainers.engine.volume_files import VolumeFiles
 from nbcontainers.images import Image, Images, Removals, Snapshots
 from nbcontainers.images.references import check_new
@@ -119,11 +122,21 @@ class Engine:
         self.launcher.start()
         undo.push_async_callback(self.launcher.close)
         await self._open_builder(undo)
+        self._open_containers()
+        await recovery.resume(self.lifecycle, containers, found)
+        await self.networking.resume()
+
+    def _open_containers(self) -> None:
+        """Be ready for containers; there are none yet."""
         by_id: dict[str, Container] = {}
+        telling = Telling(self.events)
+        self.admission = Admission(self.networks, by_id)
+        self.user_networks = UserNetworks(self.networks, self._state, telling, by_id)
         self.networking = Networking(
             networks=self.networks,
+            admission=self.admission,
             state=self._state,
-            events=self.events,
+            telling=telling,
             specification=self.specification,
             containers=by_id,
         )
@@ -131,6 +144,7 @@ class Engine:
             containers=by_id,
             state=self._state,
             events=self.events,
+            telling=telling,
             launcher=self.launcher,
             networking=self.networking,
             snapshots=self.snapshots,
@@ -149,8 +163,6 @@ class Engine:
         self.control = Control(self.lifecycle, self.healths)
         self.commits = Commits(self.lifecycle, self.control, self.images)
         self.captures = Captures(self.lifecycle, self.networking, self.networks)
-        await recovery.resume(self.lifecycle, containers, found)
-        await self.networking.resume()
 
     async def _open_builder(self, undo: contextlib.AsyncExitStack) -> None:
         """Be ready to build and pull; away goes what an engine that was killed has left of that."""
@@ -252,8 +264,8 @@ class Engine:
         image = self.images.get(config.image)
         host_config, warnings = limits.adapt(host_config, swap_limit=self._swap_limit)
         container = creation.plan(name, image, config, host_config)
-        container.networks = self.networking.plan(host_config, endpoints or {})
-        container.links = self.networking.plan_links(host_config)
+        container.networks = self.admission.plan(host_config, endpoints or {})
+        container.links = self.admission.plan_links(host_config)
         if host_config.network_mode == HOST and host_config.port_bindings:
             warnings.append("Published ports are discarded when using host network mode")
         with creation.undone_on_error(self.specification, container):

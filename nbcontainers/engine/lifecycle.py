@@ -48,7 +48,8 @@ class Lifecycle:
 
     Args:
         state: Where every change is saved.
-        events: Where every change is told.
+        events: Where it is told that volumes go.
+        telling: Tells of every change.
         launcher: Starts processes.
         networking: Gives addresses.
         containers: Where the containers are to be kept, by their ids.
@@ -60,7 +61,6 @@ class Lifecycle:
 
     Attributes:
         turns: Who may change a container, and who waits for what becomes of it.
-        telling: Tells of changes.
         anticipation: Prepares starts that nobody has asked for yet.
         volume_mounts: Mounts the volumes that are file systems of their own.
         when_started: What to call when a container runs: it was started, or found by a new engine.
@@ -73,6 +73,7 @@ class Lifecycle:
         *,
         state: State,
         events: Events,
+        telling: Telling,
         launcher: Launcher,
         networking: Networking,
         containers: dict[str, Container],
@@ -108,7 +109,7 @@ class Lifecycle:
         )
         self.volume_mounts = VolumeMounts(volumes)
         self.turns = Turns()
-        self.telling = Telling(events)
+        self.telling = telling
         self._tasks: set[asyncio.Task[None]] = set()
         self.when_started: list[Callable[[Container], None]] = []
         self.when_ended: list[Callable[[Container], None]] = []

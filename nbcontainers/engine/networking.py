@@ -1,30 +1,26 @@
-"""Containers in networks: which ones they are in, what they get there, and what changes while they run.
+"""Containers in networks: what they get there when they start, what they give back, what changes while they run.
 
-``nbcontainers.networks`` knows cables and addresses; here is what Docker makes of them: the rules of which network a
-container may be in, its ``Attachment`` in each, and the events of type network. A network's name never changes, so
-attachments are kept by name, with the id of the network that was meant: one that was removed and made again under the
-same name is another one, as in Docker. Until a container is started for the first time only the name counts, and the
-network need not be there.
+``nbcontainers.networks`` knows cables and addresses; here is what Docker makes of them: a container's ``Attachment`` in
+each of its networks, its published ports, and the events of type network. Which networks those may be, ``admission``
+decides.
 """
 
 import contextlib
-import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
 from nbcontainers.engine import files, linking, places, publishing, shaping
-from nbcontainers.engine.events import Events
-from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, Link, NetworkEndpoint
+from nbcontainers.engine.admission import Admission, Attachments
+from nbcontainers.engine.model import Attachment, Container, EndpointConfig, NetworkEndpoint
 from nbcontainers.engine.naming import Naming
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
+from nbcontainers.engine.telling import Telling
 from nbcontainers.linux import namespaces
 from nbcontainers.networks import Endpoint, Network, Networks, Shaping, Wish
 from nbcontainers.networks.model import BRIDGE, HOST, NONE, OPTION_HOST_BINDING
-
-Attachments = dict[str, Attachment]
 
 
 class Networking:
@@ -32,8 +28,9 @@ class Networking:
 
     Args:
         networks: The networks.
-        state: Where networks are saved, and containers whose networks change.
-        events: Where it is told.
+        admission: Decides which of them a container may be in.
+        state: Where containers are saved whose networks change.
+        telling: Tells of it.
         specification: Knows where a container's files are.
         containers: All containers by their ids; read only.
     """
@@ -42,140 +39,19 @@ class Networking:
         self,
         *,
         networks: Networks,
+        admission: Admission,
         state: State,
-        events: Events,
+        telling: Telling,
         specification: Specification,
         containers: Mapping[str, Container],
     ) -> None:
         self._networks = networks
+        self._admission = admission
         self._state = state
-        self._events = events
+        self._telling = telling
         self._specification = specification
         self._containers = containers
         self._naming = Naming(networks)
-
-    # Networks.
-
-    async def create(self, network: Network) -> Network:
-        """Make a network; see ``Networks.create``."""
-        if network.is_predefined:
-            raise errors.Forbidden(f"operation is not permitted on predefined {network.name} network ")
-        if network.driver in ("host", "null"):
-            raise errors.Forbidden(f'only one instance of "{network.driver}" network is allowed')
-        made = await self._networks.create(network)
-        try:
-            self._state.save_network(made)
-        except BaseException:
-            await self._networks.remove(made)
-            raise
-        self._tell_of(made, "create")
-        return made
-
-    async def remove(self, network: Network) -> None:
-        """Remove a network.
-
-        Raises:
-            errors.Forbidden: It is one of those that are always there, or a running container is in it.
-        """
-        if network.is_predefined:
-            raise errors.Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
-        if self._networks.is_used(network):
-            raise errors.Forbidden(
-                f"error while removing network: network {network.name} id {network.id} has active endpoints"
-            )
-        self._state.forget_network(network.id)
-        await self._networks.remove(network)
-        self._tell_of(network, "destroy")
-
-    def is_dangling(self, network: Network) -> bool:
-        """Say whether no container that runs is in a network, and it is not one of those that are always there."""
-        return not network.is_predefined and not self._networks.is_used(network)
-
-    def members(self, network: Network) -> list[tuple[Container, NetworkEndpoint]]:
-        """Return the running containers that are in a network, with their places."""
-        return [
-            (container, attachment.endpoint)
-            for container in self._containers.values()
-            for attachment in container.networks.values()
-            if attachment.network_id == network.id and attachment.endpoint.endpoint_id
-        ]
-
-    # What a container is to be in.
-
-    def plan(self, host_config: HostConfig, endpoints: dict[str, EndpointConfig]) -> Attachments:
-        """Return the networks of a new container.
-
-        Args:
-            host_config: Its network mode counts.
-            endpoints: What the user wants, by name or id of networks; when there are any, they alone count. A network
-                that is not there is looked for again at the start.
-
-        Raises:
-            errors.InvalidArgument: The networks do not go together, or cannot give what is wanted of them.
-        """
-        if host_config.network_mode.startswith("container:"):
-            if endpoints:
-                raise errors.InvalidArgument(
-                    "container sharing network namespace with another container or host cannot be connected to any "
-                    "other network"
-                )
-            return {}
-        mode = self._named(host_config.network_mode)
-        asked = {self._named(name): config for name, config in endpoints.items()} or {mode: EndpointConfig()}
-        if len(asked) > 1 or mode not in asked:
-            self._check_company([mode, *asked])
-        attachments = {}
-        for name, config in asked.items():
-            network = self._found(name)
-            _check_addresses(config)
-            if network is not None:
-                self._check(network, config)
-            links = config.links if network and network.is_predefined else (*config.links, *host_config.links)
-            attachments[name] = Attachment(
-                network_id=network.id if network else "", config=replace(config, links=links)
-            )
-        return attachments
-
-    def _found(self, name: str) -> Network | None:
-        """Return the network of this name or id, if it is there."""
-        with contextlib.suppress(errors.NoSuchNetwork):
-            return self._networks.get(name)
-        return None
-
-    def _named(self, name: str) -> str:
-        """Return the name of a network that was given by its name or id; what is not there is taken for a name."""
-        network = self._found(name)
-        return network.name if network else name
-
-    def _resolve(self, container: Container) -> None:
-        """Find the networks of a container that were not there, or were others, when it was created.
-
-        Raises:
-            errors.NoSuchNetwork: One is not there now, either.
-            errors.InvalidArgument: One cannot give what is wanted of it.
-        """
-        if all(self._found(attachment.network_id) for attachment in container.networks.values()):
-            return
-        resolved = {}
-        for name, attachment in container.networks.items():
-            network = self._found(attachment.network_id)
-            if network is None:
-                network = self._networks.get(attachment.network_id if container.state.started_at_ns else name)
-                self._check(network, attachment.config)
-            resolved[network.name] = replace(attachment, network_id=network.id)
-        self._naming.forget(container)
-        container.networks = resolved
-        self._naming.know(container)
-
-    def plan_links(self, host_config: HostConfig) -> tuple[Link, ...]:
-        """Return the links of a new container; in networks of the user's they are names, and part of ``plan``.
-
-        Raises:
-            errors.InvalidArgument: There is no such container, or the network has no links.
-        """
-        if host_config.links and host_config.network_mode in (HOST, NONE):
-            raise errors.InvalidArgument("conflicting options: host type networking can't be used with links")
-        return linking.plan(self._containers, host_config.links) if host_config.network_mode == BRIDGE else ()
 
     def link_names(self, container: Container) -> list[str]:
         """Return the names that linked containers have for this one."""
@@ -190,52 +66,15 @@ class Networking:
         linking.remove(container, alias)
         self._state.save(container)
 
-    def _check_company(self, names: list[str]) -> None:
-        for name in names:
-            if name == NONE:
-                raise errors.InvalidArgument(
-                    "container cannot be connected to multiple networks with one of the networks in private (none) mode"
-                )
-            if name == HOST:
-                raise errors.InvalidArgument(
-                    "container sharing network namespace with another container or host cannot be connected to any "
-                    "other network"
-                )
-
-    def _check(self, network: Network, config: EndpointConfig) -> None:
-        """Refuse what a network cannot give.
-
-        Raises:
-            errors.InvalidArgument: It cannot.
-        """
-        _check_addresses(config)
-        addresses = [text for text in (config.ipv4_address, config.ipv6_address) if text]
-        if network.is_predefined:
-            if addresses:
-                raise errors.InvalidArgument("user specified IP address is supported on user defined networks only")
-            if config.aliases:
-                raise errors.InvalidArgument(
-                    "network-scoped alias is supported only for containers in user defined networks"
-                )
-        elif addresses:
-            if not all(
-                any(one.asked and one.is_ipv6 == (":" in text) for one in network.subnets) for text in addresses
-            ):
-                raise errors.InvalidArgument(
-                    "user specified IP address is supported only when connecting to networks with user configured "
-                    "subnets"
-                )
-            self._networks.check(network, _wish(network, config))
-
-    # A container's start and end.
+    # At its start and end.
 
     def is_ready(self, container: Container) -> bool:
         """Say whether ``attach_at_once`` can be done."""
         if container.links or container.host_config.network_mode.startswith("container:"):
             return False
-        if not all(self._found(attachment.network_id) for attachment in container.networks.values()):
+        if not self._admission.are_found(container):
             return False
-        wishes = self._wishes(container)
+        wishes = self._admission.wishes(container)
         if any(shaping.is_wanted(one) for one in container.networks.values()):
             return False
         return not wishes or (self._is_simple(wishes) and bool(self._networks.prepared))
@@ -245,7 +84,7 @@ class Networking:
 
     def attach_at_once(self, container: Container) -> int | None:
         """Do as ``attach`` does, where the container ``is_ready``."""
-        if not self._wishes(container):
+        if not self._admission.wishes(container):
             self._enter(container, [])
             return self._isolated(container)
         endpoint = self._networks.attach_at_once(container.id)
@@ -267,9 +106,13 @@ class Networking:
             if sharer := linking.find(self._containers, name):
                 return self._namespace_of(sharer)
             raise errors.NoSuchContainer(name)
-        self._resolve(container)
+        if not self._admission.are_found(container):
+            resolved = self._admission.resolve(container)
+            self._naming.forget(container)
+            container.networks = resolved
+            self._naming.know(container)
         container.links = linking.resolve(self._containers, container)
-        wishes = self._wishes(container)
+        wishes = self._admission.wishes(container)
         endpoints = await self._networks.join(container.id, wishes) if wishes else []
         self._enter(container, endpoints)
         if not endpoints:
@@ -308,17 +151,6 @@ class Networking:
         except OSError:
             pass  # it has ended just now
         raise errors.Conflict(f"cannot join network of a non running container: {container.id}")
-
-    def _wishes(self, container: Container) -> list[Wish]:
-        """Return what a container wants of networks that give it a cable: the one of its mode first."""
-        names = sorted(container.networks, key=lambda name: (name != container.host_config.network_mode, name))
-        wishes = []
-        for name in names:
-            attachment = container.networks[name]
-            network = self._networks.get(attachment.network_id)
-            if network.name not in (HOST, NONE):
-                wishes.append(_wish(network, attachment.config))
-        return wishes
 
     def _enter(self, container: Container, endpoints: list[Endpoint]) -> None:
         """Note where a container is now; in the networks without cables, too."""
@@ -408,12 +240,9 @@ class Networking:
                 network = self._networks.get(attachment.network_id)
             except errors.NoSuchNetwork:
                 continue
-            self._tell_of(network, action, container=container.id)
+            self._telling.tell_network(network, action, container=container.id)
 
-    def _tell_of(self, network: Network, action: str, **attributes: str) -> None:
-        self._events.emit("network", action, network.id, {**attributes, "name": network.name, "type": network.driver})
-
-    # Changes to a container that is there.
+    # While it is there.
 
     async def connect(self, container: Container, network: Network, config: EndpointConfig) -> None:
         """Put a container into one more network, at once when it runs; the caller holds its lock.
@@ -422,36 +251,18 @@ class Networking:
             errors.Forbidden: It is in that network.
             errors.InvalidArgument: The networks do not go together, or cannot give what is wanted.
         """
-        self._check_connectable(container, network)
-        self._check(network, config)
+        self._admission.check_connectable(container, network)
+        self._admission.check(network, config)
         attachment = Attachment(network_id=network.id, config=config)
         if container.state.pid:
             with self.inside(container) as namespace_fd:
                 endpoint = await self._networks.connect(
-                    container.id, namespace_fd, places.endpoints(container), _wish(network, config)
+                    container.id, namespace_fd, places.endpoints(container), places.wish(network, config)
                 )
             attachment = replace(attachment, endpoint=places.noted(endpoint))
         await self._change(container, {**container.networks, network.name: attachment})
         if container.state.pid:
-            self._tell_of(network, "connect", container=container.id)
-
-    def _check_connectable(self, container: Container, network: Network) -> None:
-        mode = container.host_config.network_mode
-        if HOST in (mode, network.name):
-            raise errors.InvalidArgument(
-                "container cannot be disconnected from host network or connected to host network"
-            )
-        if mode.startswith("container:"):
-            raise errors.InvalidArgument(
-                "container sharing network namespace with another container or host cannot be connected to any "
-                "other network"
-            )
-        if network.name in container.networks:
-            raise errors.Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
-        if network.name == NONE or NONE in container.networks:
-            raise errors.InvalidArgument(
-                "container cannot be connected to multiple networks with one of the networks in private (none) mode"
-            )
+            self._telling.tell_network(network, "connect", container=container.id)
 
     async def disconnect(self, container: Container, name: str) -> None:
         """Take a container out of a network, at once when it runs; the caller holds its lock.
@@ -465,7 +276,7 @@ class Networking:
             errors.Forbidden: It is not in that network.
             errors.InvalidArgument: It has the host's network.
         """
-        if name in container.networks and not container.state.pid and self._found(name) is None:
+        if name in container.networks and not container.state.pid and self._admission.found(name) is None:
             await self._change(container, {other: one for other, one in container.networks.items() if other != name})
             return
         network = self._networks.get(name)
@@ -487,7 +298,7 @@ class Networking:
                 )
         await self._change(container, remaining)
         if attachment.endpoint.endpoint_id:
-            self._tell_of(network, "disconnect", container=container.id)
+            self._telling.tell_network(network, "disconnect", container=container.id)
 
     async def shape(self, container: Container, name: str, wanted: Shaping) -> None:
         """Set how a container's packets go in a network, at once when it runs; the caller holds its lock.
@@ -532,28 +343,10 @@ class Networking:
             self._state.save(container)
 
 
-def _check_addresses(config: EndpointConfig) -> None:
-    for text in (config.ipv4_address, config.ipv6_address, *config.link_local_ips):
-        try:
-            ipaddress.ip_address(text or "::")
-        except ValueError:
-            raise errors.InvalidArgument(f"invalid IP address: '{text}'") from None
-
-
 def _check_not_ours(namespace_fd: int) -> None:
     """Refuse to touch the host's own network, should a process id have been given to another process meanwhile."""
     if os.fstat(namespace_fd).st_ino == namespaces.namespace_id("net"):
         raise errors.Conflict("the container has ended")
-
-
-def _wish(network: Network, config: EndpointConfig) -> Wish:
-    return Wish(
-        network_id=network.id,
-        address=config.ipv4_address,
-        ipv6_address=config.ipv6_address,
-        mac_address=config.mac_address,
-        link_local=config.link_local_ips,
-    )
 
 
 def _addresses(endpoint: Endpoint) -> tuple[str, str]:

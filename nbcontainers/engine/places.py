@@ -2,8 +2,19 @@
 
 import secrets
 
-from nbcontainers.engine.model import Container, NetworkEndpoint
-from nbcontainers.networks import Endpoint
+from nbcontainers.engine.model import Container, EndpointConfig, NetworkEndpoint
+from nbcontainers.networks import Endpoint, Network, Wish
+
+
+def wish(network: Network, config: EndpointConfig) -> Wish:
+    """Return what a container wants of a network."""
+    return Wish(
+        network_id=network.id,
+        address=config.ipv4_address,
+        ipv6_address=config.ipv6_address,
+        mac_address=config.mac_address,
+        link_local=config.link_local_ips,
+    )
 
 
 def without_cable(network_id: str) -> NetworkEndpoint:

@@ -1,11 +1,12 @@
-"""What the world is told of containers: their events, as Docker words them."""
+"""What the world is told of containers and networks: their events, as Docker words them."""
 
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.model import Container
+from nbcontainers.networks import Network
 
 
 class Telling:
-    """Emits the events of containers.
+    """Emits the events of containers, and of networks.
 
     Args:
         events: Where they go.
@@ -32,3 +33,7 @@ class Telling:
                         "propagation": mount.propagation,
                     }
                 self._events.emit("volume", action, mount.name, facts)
+
+    def tell_network(self, network: Network, action: str, **attributes: str) -> None:
+        """Emit an event of a network; with ``container``, of that one's coming or going."""
+        self._events.emit("network", action, network.id, {**attributes, "name": network.name, "type": network.driver})
