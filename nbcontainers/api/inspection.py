@@ -50,7 +50,7 @@ def inspect(engine: "Engine", container: Container, version: tuple[int, int], si
         "ProcessLabel": "",
         "AppArmorProfile": container.host_config.apparmor_profile,
         "ExecIDs": engine.execs.ids(container) or None,
-        "HostConfig": {**host_config(container), "Links": placement.links(container, engine.lifecycle.containers)},
+        "HostConfig": {**host_config(container), "Links": placement.links(container, engine.register.by_id)},
         "GraphDriver": {"Name": "overlay2", "Data": None},
         **_sizes(sizes),
         "Mounts": mount_points(container),

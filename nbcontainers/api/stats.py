@@ -47,7 +47,7 @@ async def stats(call: Call) -> web.StreamResponse:
         return responses.json(_compared(sample(call, container), before))
     response = await responses.stream(call, "application/json")
     await responses.write_json_line(response, _compared(before, None))
-    while container.id in call.engine.lifecycle.containers:
+    while container.id in call.engine.register.by_id:
         await asyncio.sleep(INTERVAL_SECONDS)
         now = sample(call, container)
         await responses.write_json_line(response, _compared(now, before))
@@ -59,7 +59,7 @@ def sample(call: Call, container: Container) -> Json:
     """Read one sample; all zero and without limits where the container does not run, as in Docker."""
     head: Json = {"id": container.id, "name": f"/{container.name}", "os_type": "linux"}
     try:
-        cgroup = call.engine.lifecycle.cgroup(container)
+        cgroup = call.engine.lifecycle.live.get(container).cgroup
         usage, details = cgroup.usage(), cgroup.details()
     except (errors.Conflict, OSError):
         io = dict.fromkeys(("io_service_bytes_recursive", *_IO_FIELDS))

@@ -86,7 +86,7 @@ async def put_whole(call: Call) -> web.Response:
         implied = await transfer.upload(call, lambda stream: volume_imports.unpack(draft, stream))
         created = await imports.take_over(name, draft, implied, replace=call.flag("replace"))
     if created:
-        call.engine.events.emit("volume", "create", name, {"driver": "local"})
+        call.engine.telling.tell_volume(name, "create")
     return responses.empty(200)
 
 

@@ -63,7 +63,7 @@ async def create(call: Call) -> web.Response:
         volume = await asyncio.to_thread(
             volumes.create, body.name or None, labels=body.labels or {}, driver_opts=body.driver_opts or {}
         )
-        call.engine.events.emit("volume", "create", volume.name, {"driver": "local"})
+        call.engine.telling.tell_volume(volume.name, "create")
     return responses.json(summary(volume), 201)
 
 
@@ -83,7 +83,7 @@ async def remove(call: Call) -> web.Response:
         if not call.flag("force"):
             raise
     else:
-        call.engine.events.emit("volume", "destroy", name, {"driver": "local"})
+        call.engine.telling.tell_volume(name, "destroy")
     return responses.empty()
 
 

@@ -4,11 +4,12 @@ Requests enter as domain types (``model``) through the facade ``Engine``, from t
 images, build, networks, volumes and runtime do the work and know nothing of each other. What must survive the
 engine's death leaves through ``state``, what others want to know through ``events`` and ``metrics``.
 
-Reading order: ``model`` (the vocabulary and the table of states), ``engine`` (the facade), ``creation`` (what is
-decided before anything runs), ``anticipation``, ``lifecycle`` (start, exit, remove), ``control`` (signals, stop,
-pause), ``restarts``, ``health``, ``update``, ``recovery`` (what a new engine finds), ``state``, ``events``,
-``metrics``, ``limits``, ``files``, ``log_attributes``, ``names``, ``doctor``; ``admission``, ``networking``,
-``user_networks`` (its networks); ``filesystems``, ``archive``, ``changes`` and ``commits`` (its files).
+Reading order: ``model`` (the vocabulary and the table of states), ``engine`` (the facade), ``register``, ``creation``
+(what is decided before anything runs), ``anticipation``, ``lifecycle`` (start and exit), ``live`` (those that run),
+``control`` (signals, stop, pause), ``removal``, ``restarts``, ``health``, ``update``, ``recovery`` (what a new engine
+finds), ``state``, ``events``, ``metrics``, ``limits``, ``files``, ``log_attributes``, ``names``, ``doctor``;
+``admission``, ``networking``, ``user_networks`` (networks); ``filesystems``, ``archive``, ``changes`` and ``commits``
+(a container's files).
 
 Example:
     >>> engine = Engine(Path("/var/lib/nbcontainers"), Path("/run/nbcontainers"))

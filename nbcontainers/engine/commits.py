@@ -103,7 +103,7 @@ class Commits:
     @contextlib.contextmanager
     def _paused(self, container: Container) -> Iterator[None]:
         """Freeze a container that runs; it goes on afterwards."""
-        if not self._lifecycle.is_live(container) or container.state.status != "running":
+        if container not in self._lifecycle.live or container.state.status != "running":
             yield
             return
         self._control.pause(container)

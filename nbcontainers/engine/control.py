@@ -12,7 +12,8 @@ import signal as signals
 
 from nbcontainers import errors
 from nbcontainers.engine.health import Healths
-from nbcontainers.engine.lifecycle import Lifecycle, Live
+from nbcontainers.engine.lifecycle import Lifecycle
+from nbcontainers.engine.live import Live
 from nbcontainers.engine.model import Container
 from nbcontainers.engine.specification import signal_number
 
@@ -45,7 +46,7 @@ class Control:
         if container.state.status == "restarting" and (not ends or await self._end_restarting(container)):
             return
         try:
-            live = self._lifecycle.live(container)
+            live = self._lifecycle.live.get(container)
         except errors.Conflict as error:
             raise errors.Conflict(f"cannot kill container: {container.name}: {error}") from error
         ended = self._lifecycle.turns.future(container, "next-exit")
@@ -88,9 +89,9 @@ class Control:
         if container.state.status == "restarting" and await self._end_restarting(container):
             self._lifecycle.telling.tell(container, "stop")
             return
-        if not self._lifecycle.is_live(container):
+        if container not in self._lifecycle.live:
             raise errors.NotModified(f"container '{container.name}' is not running")
-        live = self._lifecycle.live(container)
+        live = self._lifecycle.live.get(container)
         ended = self._lifecycle.turns.future(container, "next-exit")
         self._signal(container, live, number, ends=True)
         try:
@@ -117,7 +118,7 @@ class Control:
         Raises:
             errors.Conflict: It does not run, or is paused already.
         """
-        live = self._lifecycle.live(container)
+        live = self._lifecycle.live.get(container)
         if container.state.status == "paused":
             raise errors.Conflict(f"container {container.id} is already paused")
         live.cgroup.freeze()
@@ -134,7 +135,7 @@ class Control:
         """
         if container.state.status != "paused":
             raise errors.Conflict(f"container {container.id} is not paused")
-        self._lifecycle.live(container).cgroup.thaw()
+        self._lifecycle.live.get(container).cgroup.thaw()
         container.change("unpause")
         self._healths.resume(container)
         self._lifecycle.save(container)

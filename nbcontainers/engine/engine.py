@@ -29,6 +29,7 @@ from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.pruning import Pruning
 from nbcontainers.engine.pulls import ImagePulls
 from nbcontainers.engine.pushes import ImagePushes
+from nbcontainers.engine.register import Register
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
@@ -65,6 +66,8 @@ class Engine:
         self.run = run.resolve()
         self.identity = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
         self.events = Events()
+        self.telling = Telling(self.events)
+        self.register = Register()
         self.registries = Registries(registry_settings or Settings())
         self._secrets: dict[str, dict[str, bytes]] = {}
 
@@ -128,26 +131,23 @@ class Engine:
 
     def _open_containers(self) -> None:
         """Be ready for containers; there are none yet."""
-        by_id: dict[str, Container] = {}
-        telling = Telling(self.events)
+        by_id = self.register.by_id
         self.admission = Admission(self.networks, by_id)
-        self.user_networks = UserNetworks(self.networks, self._state, telling, by_id)
+        self.user_networks = UserNetworks(self.networks, self._state, self.telling, by_id)
         self.networking = Networking(
             networks=self.networks,
             admission=self.admission,
             state=self._state,
-            telling=telling,
+            telling=self.telling,
             specification=self.specification,
             containers=by_id,
         )
         self.lifecycle = Lifecycle(
-            containers=by_id,
+            register=self.register,
             state=self._state,
-            events=self.events,
-            telling=telling,
+            telling=self.telling,
             launcher=self.launcher,
             networking=self.networking,
-            snapshots=self.snapshots,
             volumes=self.volumes,
             metrics=self.metrics,
             cleanup=self.cleanup,
@@ -186,7 +186,7 @@ class Engine:
 
     async def close(self) -> None:
         """End the engine; containers that run go on, and the next engine finds them."""
-        idle = not any(self.lifecycle.is_live(container) for container in self.containers())
+        idle = not any(container in self.lifecycle.live for container in self.containers())
         await self.pulls.close()
         await self.pushes.close()
         await self.healths.close()
@@ -207,7 +207,7 @@ class Engine:
 
     def containers(self) -> list[Container]:
         """Return all containers, oldest first."""
-        return list(self.lifecycle.containers.values())
+        return list(self.register.by_id.values())
 
     def container(self, name: str) -> Container:
         """Return the container with this id, name or unique beginning of an id.
@@ -216,15 +216,7 @@ class Engine:
             errors.NoSuchContainer: There is none.
             errors.InvalidArgument: The beginning fits several ids.
         """
-        containers, bare = self.lifecycle.containers, name.removeprefix("/")
-        if found := containers.get(name) or containers.get(self.lifecycle.names.get(bare, "")):
-            return found
-        matches = [container for key, container in containers.items() if name and key.startswith(name)]
-        if len(matches) > 1:
-            raise errors.InvalidArgument(f"multiple IDs found with provided prefix: '{name}'")
-        if not matches:
-            raise errors.NoSuchContainer(name)
-        return matches[0]
+        return self.register.get(name)
 
     # Containers: what may happen to them.
 
@@ -255,8 +247,8 @@ class Engine:
         host_config = sharing.resolve(host_config, self.container)
         config = creation.share(config, host_config, self.container)
         donors = [self.container(entry.partition(":")[0]) for entry in host_config.volumes_from]
-        name = check_name(name) if name else new_name(self.lifecycle.names)
-        if holder := self.lifecycle.names.get(name):
+        name = check_name(name) if name else new_name(self.register.names)
+        if holder := self.register.names.get(name):
             raise errors.Conflict(
                 f"the container name '/{name}' is already in use by container '{holder}': "
                 f"remove or rename that container to be able to reuse that name"
@@ -276,14 +268,14 @@ class Engine:
             self._state.save(container)
         self.lifecycle.add(container)
         self._tell_new_volumes(container)
-        self.lifecycle.telling.tell(container, "create")
+        self.telling.tell(container, "create")
         return container, warnings
 
     def _tell_new_volumes(self, container: Container) -> None:
         """Emit the events of the volumes that were made for a new container."""
         for mount in container.mounts:
             if mount.kind == "volume" and self.volumes.get(mount.name).created_ns >= container.created_ns:
-                self.events.emit("volume", "create", mount.name, {"driver": "local"})
+                self.telling.tell_volume(mount.name, "create")
 
     def anticipate(self, container: Container) -> None:
         """Get ready for the start of a container that was just created; see ``Anticipation``."""
@@ -354,7 +346,7 @@ class Engine:
         async with self.lifecycle.turns.lock(container):
             self.lifecycle.anticipation.give_up(container)
             await self.networking.shape(container, network, shaping)
-            self.lifecycle.telling.tell(container, "update")
+            self.telling.tell(container, "update")
 
     def resize(self, name: str, *, rows: int, columns: int) -> None:
         """Tell a container's terminal its size in characters.
@@ -366,8 +358,8 @@ class Engine:
         if not (0 <= rows < 1 << 16 and 0 <= columns < 1 << 16):
             raise errors.InvalidArgument(f"invalid terminal size '{columns}x{rows}'")
         container = self.container(name)
-        self.lifecycle.connection(container).resize(rows, columns)
-        self.lifecycle.telling.tell(container, "resize", height=str(rows), width=str(columns))
+        self.lifecycle.live.get(container).connection.resize(rows, columns)
+        self.telling.tell(container, "resize", height=str(rows), width=str(columns))
 
     def connection(self, name: str) -> ShimConnection:
         """Return the way to a running container's standard input and terminal.
@@ -375,11 +367,11 @@ class Engine:
         Raises:
             errors.Conflict: The container does not run.
         """
-        return self.lifecycle.connection(self.container(name))
+        return self.lifecycle.live.get(self.container(name)).connection
 
     def is_live(self, container: Container) -> bool:
         """Say whether a container has a process, running or paused."""
-        return self.lifecycle.is_live(container)
+        return container in self.lifecycle.live
 
     def trace(self, name: str) -> list[tuple[str, int, int]]:
         """Return the steps of a container's last start: name, begin, end; nanoseconds of the monotonic clock."""
@@ -391,7 +383,7 @@ class Engine:
         Raises:
             errors.Conflict: The container does not run.
         """
-        return self.lifecycle.cgroup(self.container(name)).procs()
+        return self.lifecycle.live.get(self.container(name)).cgroup.procs()
 
     def log_directory(self, name: str) -> str:
         """Return where a container's log lies, for ``nbcontainers.runtime.log``.
@@ -414,7 +406,7 @@ class Engine:
 
     def tell(self, container: Container, action: str) -> None:
         """Emit an event of a container that no change of state stands behind."""
-        self.lifecycle.telling.tell(container, action)
+        self.telling.tell(container, action)
 
     # Images.
 
@@ -455,9 +447,7 @@ class Engine:
         image = await self.commits.commit(container, asked)
         if asked.reference:
             self.tag_image(image.id, asked.reference)
-        self.lifecycle.telling.tell(
-            container, "commit", comment=asked.comment, imageID=image.id, imageRef=asked.reference
-        )
+        self.telling.tell(container, "commit", comment=asked.comment, imageID=image.id, imageRef=asked.reference)
         return self.images.get(image.id)
 
     def tag_image(self, name: str, reference: str) -> None:
@@ -496,7 +486,7 @@ class Engine:
 
     def _runners_of(self, image_id: str) -> list[str]:
         """Return the ids of those of them that run."""
-        return [name for name in self._users_of(image_id) if self.lifecycle.is_live(self.container(name))]
+        return [name for name in self._users_of(image_id) if self.container(name) in self.lifecycle.live]
 
 
 def _remove_cgroups(parent: str) -> None:

@@ -122,7 +122,7 @@ class Execs:
         """
         if container.state.status == "restarting":
             raise errors.Conflict(f"Container {container.id} is restarting, wait until the container is running")
-        if not self._lifecycle.is_live(container):
+        if container not in self._lifecycle.live:
             raise errors.Conflict(f"Container {container.id} is not running")
         if container.state.status == "paused":
             raise errors.Conflict(f"Container {container.id} is paused, unpause the container before exec")
@@ -169,7 +169,7 @@ class Execs:
         try:
             entered = await entering.enter(
                 self._launcher,
-                self._lifecycle.connection(one.container).pidfd,
+                self._lifecycle.live.get(one.container).connection.pidfd,
                 self._specification.process(one.container, config),
                 stdin=stdin and config.attach_stdin,
                 output=output,

@@ -58,8 +58,8 @@ class Filesystems:
         async with self._lifecycle.held(container) as held:
             if container.state.status == "removing":
                 raise errors.Conflict(f"container '{container.name}' is marked for removal")
-            if self._lifecycle.is_live(container):
-                pidfd = os.dup(self._lifecycle.connection(container).pidfd)
+            if container in self._lifecycle.live:
+                pidfd = os.dup(self._lifecycle.live.get(container).connection.pidfd)
                 held.release()  # its end must not wait for us
                 work = functools.partial(_copy_mounts, pidfd, with_mounts=with_mounts)
             else:

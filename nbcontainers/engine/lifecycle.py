@@ -20,24 +20,24 @@ from typing import Any
 from nbcontainers import errors
 from nbcontainers.engine import sharing
 from nbcontainers.engine.anticipation import Anticipation
-from nbcontainers.engine.events import Events
+from nbcontainers.engine.live import LiveContainers
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerState
 from nbcontainers.engine.networking import Networking
+from nbcontainers.engine.register import Register
+from nbcontainers.engine.removal import Removal
 from nbcontainers.engine.restarts import Restarts, due
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
 from nbcontainers.engine.telling import Telling
 from nbcontainers.engine.turns import Held, Turns
 from nbcontainers.engine.volume_mounts import VolumeMounts
-from nbcontainers.images import Snapshots
 from nbcontainers.linux import cgroups
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError
 from nbcontainers.runtime.launching import Launcher, Prepared
 from nbcontainers.volumes import Volumes
 
-LETTING_GO_SECONDS = 0.01
 LOST_EXIT_CODE = 137
 NOT_EXECUTED = (126, 127)  # what shells say of a program; Docker has 128 for what fails before
 LOST_ERROR = "the container's shim was killed, and the container with it"
@@ -48,18 +48,18 @@ class Lifecycle:
 
     Args:
         state: Where every change is saved.
-        events: Where it is told that volumes go.
         telling: Tells of every change.
         launcher: Starts processes.
         networking: Gives addresses.
-        containers: Where the containers are to be kept, by their ids.
-        snapshots: Gives root file systems.
+        register: Has all containers.
         volumes: Gives volumes.
         metrics: Watches what containers use.
         cleanup: Removes what containers leave.
         specification: Turns a container into what the launcher wants.
 
     Attributes:
+        register: All containers.
+        live: Those of them that have a process.
         turns: Who may change a container, and who waits for what becomes of it.
         anticipation: Prepares starts that nobody has asked for yet.
         volume_mounts: Mounts the volumes that are file systems of their own.
@@ -72,12 +72,10 @@ class Lifecycle:
         self,
         *,
         state: State,
-        events: Events,
         telling: Telling,
         launcher: Launcher,
         networking: Networking,
-        containers: dict[str, Container],
-        snapshots: Snapshots,
+        register: Register,
         volumes: Volumes,
         metrics: Metrics,
         cleanup: Cleanup,
@@ -85,40 +83,44 @@ class Lifecycle:
     ) -> None:
         self._cleanup = cleanup
         self._state = state
-        self._events = events
         self._launcher = launcher
         self._networking = networking
-        self._snapshots = snapshots
-        self._volumes = volumes
         self._metrics = metrics
         self._specification = specification
         self._driver = cgroups.detect()
-        self.containers = containers
-        self.names: dict[str, str] = {}
+        self.register = register
         self.traces: dict[str, list[tuple[str, int, int]]] = {}
         self.restarts = Restarts(self._restart_due)
         self.kept: set[str] = set()  # about to be started again by the user: not removed when they end
-        self._live: dict[str, Live] = {}
-        self._ended: dict[str, tuple[asyncio.TimerHandle, cgroups.Cgroup]] = {}
+        self.turns = Turns()
+        self.live = LiveContainers(metrics, cleanup)
         self.anticipation = Anticipation(
-            containers,
+            register.by_id,
             launcher=launcher,
             networking=networking,
             specification=specification,
             remove_group=self._remove_cgroup,
         )
         self.volume_mounts = VolumeMounts(volumes)
-        self.turns = Turns()
         self.telling = telling
+        self._removal = Removal(
+            register=register,
+            state=state,
+            specification=specification,
+            volumes=volumes,
+            cleanup=cleanup,
+            telling=telling,
+            turns=self.turns,
+            forget=self._forget,
+        )
+        self.when_removed = self._removal.when_removed
         self._tasks: set[asyncio.Task[None]] = set()
         self.when_started: list[Callable[[Container], None]] = []
         self.when_ended: list[Callable[[Container], None]] = []
-        self.when_removed: list[Callable[[Container], None]] = []
 
     def add(self, container: Container) -> None:
         """Take in a container that is new, or that was read from the database."""
-        self.containers[container.id] = container
-        self.names[container.name] = container.id
+        self.register.add(container)
         self.turns.add(container)
         self._networking.know(container)
 
@@ -178,7 +180,7 @@ class Lifecycle:
 
     async def _start(self, container: Container) -> None:
         self._cleanup.postpone()
-        self._let_go(container.id)
+        self.live.let_go(container.id)
         if self._cleanup.is_pending(self._specification.cgroup_path(container)):
             await asyncio.to_thread(self._cleanup.settle)  # it has only just ended
         connected = False
@@ -210,19 +212,14 @@ class Lifecycle:
             request, rootfs_fd = self._specification.request(container)
             if rootfs_fd is not None:
                 undo.callback(os.close, rootfs_fd)
-            shared = sharing.open_all(container, self.containers, self._process_fd)
+            shared = sharing.open_all(container, self.register.by_id, self.live.process_fd)
             undo.pop_all()
         return await self._launcher.prepare(
             request, rootfs_fd=rootfs_fd, network_namespace_fd=namespace_fd, shared_fds=shared.values()
         )
 
-    def _process_fd(self, container: Container | None) -> int | None:
-        """Return a new pidfd of a container's first process; None when it does not run."""
-        live = self._live.get(container.id) if container is not None else None
-        return None if live is None else os.dup(live.connection.pidfd)
-
     @contextlib.asynccontextmanager
-    async def held(self, container: Container) -> AsyncIterator["Held"]:
+    async def held(self, container: Container) -> AsyncIterator[Held]:
         """Keep a container from being started, ended or removed, until it is released or to the end.
 
         Nothing has its file system mounted meanwhile, unless it runs.
@@ -254,7 +251,7 @@ class Lifecycle:
         self.save_quietly(container)
         if isinstance(error, Exception) and container.host_config.auto_remove:
             self.turns.settle(container, "next-exit")
-            await self._remove(container)
+            await self._removal.remove(container)
 
     async def _started(self, container: Container, connection: ShimConnection) -> None:
         """Record that the container runs; one of which that cannot be written would be lost with this engine: it ends.
@@ -285,8 +282,7 @@ class Lifecycle:
         """Follow a running container: its metrics from now on, and its exit when it comes."""
         self.traces[container.id] = connection.trace
         cgroup = self._driver.open(self._specification.cgroup_path(container))
-        self._live[container.id] = Live(connection, cgroup)
-        self._metrics.watch(container.id, cgroup, connection.pid)
+        self.live.add(container, connection, cgroup)
         self.volume_mounts.know(container)
         for tell in self.when_started:
             tell(container)
@@ -327,33 +323,17 @@ class Lifecycle:
         self._networking.tell(container, "disconnect", left)
         self.telling.tell_volumes(container, "unmount")
         self.turns.settle(container, "next-exit")
-        if live := self._live.pop(container.id, None):
-            live.connection.close()
-            later = asyncio.get_running_loop().call_later(LETTING_GO_SECONDS, self._let_go, container.id)
-            self._ended[container.id] = (later, live.cgroup)
-        else:
+        if not self.live.end(container):
             self._remove_cgroup(container)
         if again:
             self.restarts.plan(container)
         elif container.host_config.auto_remove and container.id not in self.kept:
             container.change("remove")
-            await self._remove(container)
+            await self._removal.remove(container)
 
     def save(self, container: Container) -> None:
         """Save a container that was changed."""
         self._state.save(container)
-
-    def _let_go(self, container_id: str) -> None:
-        """Take the last sample of a container that has ended, and have its control group removed.
-
-        It is not done at once, for those who wait for the end are to hear of it first.
-        """
-        if ended := self._ended.pop(container_id, None):
-            later, cgroup = ended
-            later.cancel()
-            self._metrics.unwatch(container_id)
-            cgroup.close()
-            self._cleanup.remove_group(cgroup)
 
     def save_quietly(self, container: Container) -> None:
         """Save, or leave it to the next engine: the exit status stands in the container's directory too."""
@@ -374,58 +354,30 @@ class Lifecycle:
             )
         await self._end_at_once(container)
         async with self.turns.lock(container):
-            if container.id not in self.containers:
+            if container.id not in self.register.by_id:
                 return
             self.anticipation.give_up(container)
             container.change("remove")
-            await self._remove(container, volumes=volumes)
+            await self._removal.remove(container, volumes=volumes)
 
     async def _end_at_once(self, container: Container) -> None:
         """Kill a container that is to be removed."""
         container.stopped_by_user = True
         if container.state.status == "restarting" and await self.end_restarting(container):
             return
-        if live := self._live.get(container.id):
+        if live := self.live.find(container):
             ended = self.turns.future(container, "next-exit")
             live.connection.signal(signals.SIGKILL)
             live.cgroup.thaw()
             self.telling.tell(container, "kill", signal=str(int(signals.SIGKILL)))
             await asyncio.shield(ended)
 
-    async def _remove(self, container: Container, *, volumes: bool | None = None) -> None:
-        """Take the container out of the engine; its anonymous volumes go with it when it removes itself."""
-        for tell in self.when_removed:
-            tell(container)
-        self._specification.discard(container)
-        await self._forget(container)
-        self.containers.pop(container.id, None)
-        self.names.pop(container.name, None)
+    def _forget(self, container: Container) -> None:
+        """Forget a container that is no more."""
         self._networking.forget(container)
-        self.turns.remove(container)
         self._metrics.forget(container.id)
         self.restarts.forget(container)
         self.traces.pop(container.id, None)
-        if volumes or (volumes is None and container.host_config.auto_remove):
-            await self._remove_anonymous_volumes(container)
-        self.telling.tell(container, "destroy")
-        self.turns.settle(container, "removed")
-
-    async def _forget(self, container: Container) -> None:
-        """Take the container out of the database; on a full disk its own files make the room for that."""
-        try:
-            self._state.forget(container.id)
-        except errors.Unavailable:
-            await asyncio.to_thread(self._cleanup.settle)
-            self._state.forget(container.id)
-
-    async def _remove_anonymous_volumes(self, container: Container) -> None:
-        """Remove the volumes that were made for a container, but those that others have from it."""
-        of_others = {mount.name for other in self.containers.values() for mount in other.mounts}
-        for mount in container.mounts:
-            if mount.kind == "volume" and self._specification.is_anonymous(mount.name) and mount.name not in of_others:
-                with contextlib.suppress(errors.NotFound, errors.Conflict):
-                    await asyncio.to_thread(self._volumes.remove, mount.name)
-                    self._events.emit("volume", "destroy", mount.name, {"driver": "local"})
 
     async def wait(self, container: Container, condition: str = "not-running") -> ContainerState:
         """Wait until the container does not run, exits next, or is removed.
@@ -436,7 +388,7 @@ class Lifecycle:
         if condition not in ("not-running", "next-exit", "removed"):
             raise errors.InvalidArgument(f"invalid condition: '{condition}': not-running, next-exit or removed")
         if condition == "not-running":
-            if container.id not in self._live and container.state.status != "restarting":
+            if container not in self.live and container.state.status != "restarting":
                 return container.state
             condition = "next-exit"
         return await asyncio.shield(self.turns.future(container, condition))
@@ -450,9 +402,9 @@ class Lifecycle:
         """
         if name == container.name:
             raise errors.InvalidArgument("renaming a container with the same name as its current name")
-        if name in self.names:
+        if holder := self.register.names.get(name):
             raise errors.Conflict(
-                f'conflict. The container name "/{name}" is already in use by container "{self.names[name]}". '
+                f'conflict. The container name "/{name}" is already in use by container "{holder}". '
                 f"You have to remove (or rename) that container to be able to reuse that name"
             )
         old, container.name = container.name, name
@@ -461,33 +413,9 @@ class Lifecycle:
         except errors.Error:
             container.name = old
             raise
-        self.names[name] = self.names.pop(old)
+        self.register.renamed(container, old)
         self._networking.know(container)
         self.telling.tell(container, "rename", oldName=f"/{old}")
-
-    def connection(self, container: Container) -> ShimConnection:
-        """Return the connection to a running container's shim."""
-        return self.live(container).connection
-
-    def cgroup(self, container: Container) -> cgroups.Cgroup:
-        """Return a running container's control group."""
-        return self.live(container).cgroup
-
-    def is_live(self, container: Container) -> bool:
-        """Say whether the container has a process, running or paused."""
-        return container.id in self._live
-
-    def live(self, container: Container) -> "Live":
-        """Return what there is of a container that has a process.
-
-        Raises:
-            errors.Conflict: It has none; the words are Docker's.
-        """
-        if live := self._live.get(container.id):
-            return live
-        if container.state.status == "restarting":
-            raise errors.Conflict(f"container {container.id} is restarting, wait until the container is running")
-        raise errors.Conflict(f"container {container.id} is not running")
 
     def _remove_cgroup(self, container: Container) -> None:
         self._cleanup.remove_group(self._driver.open(self._specification.cgroup_path(container)))
@@ -506,23 +434,8 @@ class Lifecycle:
         """Stop watching; containers go on without the engine."""
         self.restarts.close()
         self.anticipation.close()
-        for container_id in list(self._ended):
-            self._let_go(container_id)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.volume_mounts.close()
-        for live in self._live.values():
-            live.connection.close()
-            live.cgroup.close()
-        self._live.clear()
-
-
-class Live:
-    """What the engine holds of a container that has a process."""
-
-    __slots__ = ("cgroup", "connection")
-
-    def __init__(self, connection: ShimConnection, cgroup: cgroups.Cgroup) -> None:
-        self.connection = connection
-        self.cgroup = cgroup
+        self.live.close()

@@ -98,7 +98,7 @@ class Pruning:
                 continue
             with contextlib.suppress(errors.NotFound):
                 await asyncio.to_thread(engine.volumes.remove, volume.name)
-                engine.events.emit("volume", "destroy", volume.name, {"driver": "local"})
+                engine.telling.tell_volume(volume.name, "destroy")
                 gone.append(volume.name)
                 freed += size
         self._tell("volume", freed)

@@ -1,4 +1,4 @@
-"""What the world is told of containers and networks: their events, as Docker words them."""
+"""What the world is told of containers, volumes and networks: their events, as Docker words them."""
 
 from nbcontainers.engine.events import Events
 from nbcontainers.engine.model import Container
@@ -6,7 +6,7 @@ from nbcontainers.networks import Network
 
 
 class Telling:
-    """Emits the events of containers, and of networks.
+    """Emits the events of containers, volumes and networks.
 
     Args:
         events: Where they go.
@@ -33,6 +33,10 @@ class Telling:
                         "propagation": mount.propagation,
                     }
                 self._events.emit("volume", action, mount.name, facts)
+
+    def tell_volume(self, name: str, action: str) -> None:
+        """Emit the event of a volume that was made or removed: ``create`` or ``destroy``."""
+        self._events.emit("volume", action, name, {"driver": "local"})
 
     def tell_network(self, network: Network, action: str, **attributes: str) -> None:
         """Emit an event of a network; with ``container``, of that one's coming or going."""

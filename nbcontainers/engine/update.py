@@ -59,7 +59,7 @@ async def apply(lifecycle: Lifecycle, container: Container, update: Update, *, s
         lifecycle.anticipation.give_up(container)  # what is prepared has the limits of before
         try:
             changed = _changed(container.host_config, update)
-            if lifecycle.is_live(container):
+            if container in lifecycle.live:
                 await _tell_kernel(lifecycle, container, changed, update, swap_limit=swap_limit)
         except errors.Conflict as error:
             raise errors.Conflict(f"cannot update container {container.id}: {error}") from error
@@ -126,6 +126,6 @@ async def _tell_kernel(
     if update.pids_limit is not None:
         resources["pids"] = {"limit": update.pids_limit}
     try:
-        await asyncio.to_thread(lifecycle.cgroup(container).apply, resources)
+        await asyncio.to_thread(lifecycle.live.get(container).cgroup.apply, resources)
     except OSError as error:
         raise errors.Conflict(str(error)) from error

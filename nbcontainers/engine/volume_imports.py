@@ -97,12 +97,12 @@ class VolumeImports:
     def _users(self, name: str) -> list[Container]:
         return [
             container
-            for container in self._lifecycle.containers.values()
+            for container in self._lifecycle.register.by_id.values()
             if any(mount.kind == "volume" and mount.name == name for mount in container.mounts)
         ]
 
     def _refuse_running(self, name: str, container: Container) -> None:
-        if self._lifecycle.is_live(container):
+        if container in self._lifecycle.live:
             raise errors.Conflict(
                 f"cannot import into the volume '{name}': container '{container.name}' uses it and runs: stop it first"
             )
