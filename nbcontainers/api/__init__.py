@@ -1,6 +1,6 @@
 """The API: the Docker Engine HTTP API on a unix socket, and nothing else between the clients and the engine.
 
-Requests enter as HTTP; what leaves towards the engine are its own domain types (``nbcontainers.engine.model``),
+Requests enter as HTTP; what leaves towards the engine are its own domain types (``nbcontainers.engine.configuration``),
 checked and complete. What the engine answers leaves as Docker's JSON, with Docker's status codes. Wire types stay in
 this room, HTTP stays in this room.
 

@@ -22,7 +22,7 @@ from nbcontainers.api.calls import Call, decode
 from nbcontainers.api.routing import Route
 from nbcontainers.build import BuildEvent, BuildOptions, cachespecs, events
 from nbcontainers.engine import limits
-from nbcontainers.engine.model import HostConfig
+from nbcontainers.engine.configuration import HostConfig
 
 # Query parameters that ask for what this builder does not do, with the values that ask for nothing, and why not.
 _REFUSED: dict[str, tuple[tuple[str, ...], str]] = {

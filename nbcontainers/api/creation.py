@@ -13,8 +13,7 @@ from nbcontainers import errors
 from nbcontainers.api import log_options, mounts, namespaces, networking, security
 from nbcontainers.api.calls import decode
 from nbcontainers.api.wire import requests as wire
-from nbcontainers.engine.files import HOST_GATEWAY
-from nbcontainers.engine.model import (
+from nbcontainers.engine.configuration import (
     ContainerConfig,
     Device,
     EndpointConfig,
@@ -26,6 +25,7 @@ from nbcontainers.engine.model import (
     Ulimit,
     WeightDevice,
 )
+from nbcontainers.engine.files import HOST_GATEWAY
 from nbcontainers.linux import cgroups
 from nbcontainers.networks.model import BRIDGE
 

@@ -21,8 +21,8 @@ from nbcontainers.api.hijack import Hijack
 from nbcontainers.api.routing import Route
 from nbcontainers.api.wire import requests as wire
 from nbcontainers.detach import DEFAULT_KEYS, DetachKeys, parse_keys
+from nbcontainers.engine.configuration import ExecConfig
 from nbcontainers.engine.execs import Exec, Execs
-from nbcontainers.engine.model import ExecConfig
 from nbcontainers.runtime import log
 from nbcontainers.runtime.entering import NONE, Entered
 

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING
 
 from nbcontainers.api import mounts, placement
 from nbcontainers.api.times import age, rfc3339
-from nbcontainers.engine.model import (
-    RUNNING,
-    Container,
-    Health,
-    Healthcheck,
-    HostConfig,
-    MountPoint,
-    ProbeResult,
-    ThrottleDevice,
-)
+from nbcontainers.engine.configuration import Healthcheck, HostConfig, ThrottleDevice
+from nbcontainers.engine.model import RUNNING, Container, Health, MountPoint, ProbeResult
 from nbcontainers.engine.sizes import Sizes
 from nbcontainers.runtime.defaults import MASKED_PATHS, READONLY_PATHS
 

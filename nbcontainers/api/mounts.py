@@ -10,7 +10,7 @@ from typing import Literal
 
 from nbcontainers import errors
 from nbcontainers.api.wire import requests as wire
-from nbcontainers.engine.model import BindMount, MountKind
+from nbcontainers.engine.configuration import BindMount, MountKind
 from nbcontainers.volumes.options import check_name
 
 PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))

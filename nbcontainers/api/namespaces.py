@@ -5,7 +5,7 @@ Source: Docker Engine API v1.47, ``HostConfig``; moby, daemon/internal/runconfig
 
 from nbcontainers import errors
 from nbcontainers.api.wire import requests as wire
-from nbcontainers.engine.model import Namespaces
+from nbcontainers.engine.configuration import Namespaces
 
 _CONTAINER = "container:"
 

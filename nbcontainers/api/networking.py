@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from nbcontainers import errors
 from nbcontainers.api.wire import networks as wire
-from nbcontainers.engine.model import EndpointConfig, PortBinding
+from nbcontainers.engine.configuration import EndpointConfig, PortBinding
 from nbcontainers.networks import Network, Subnet
 from nbcontainers.networks import model as networks
 

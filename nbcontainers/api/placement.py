@@ -5,7 +5,8 @@ Source: Docker Engine API v1.47, ``NetworkSettings``, ``EndpointSettings``, ``Po
 
 from collections.abc import Mapping
 
-from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, NetworkEndpoint
+from nbcontainers.engine.configuration import EndpointConfig, HostConfig
+from nbcontainers.engine.model import Attachment, Container, NetworkEndpoint
 from nbcontainers.networks.model import PREDEFINED
 
 Json = dict[str, object]

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from nbcontainers import errors
 from nbcontainers.engine import linking, places
-from nbcontainers.engine.model import Attachment, Container, EndpointConfig, HostConfig, Link
+from nbcontainers.engine.configuration import EndpointConfig, HostConfig
+from nbcontainers.engine.model import Attachment, Container, Link
 from nbcontainers.networks import Network, Networks, Wish
 from nbcontainers.networks.model import BRIDGE, HOST, NONE
 

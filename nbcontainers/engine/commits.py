@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from nbcontainers import errors
 from nbcontainers.engine.changes import Change, changes, own_places
+from nbcontainers.engine.configuration import ContainerConfig
 from nbcontainers.engine.control import Control
 from nbcontainers.engine.lifecycle import Lifecycle
-from nbcontainers.engine.model import Container, ContainerConfig
+from nbcontainers.engine.model import Container
 from nbcontainers.images import ContainerDefaults, Image, Images
 from nbcontainers.images.changes import apply_changes
 from nbcontainers.images.writing import Writing, write

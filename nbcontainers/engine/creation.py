@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from nbcontainers import errors
 from nbcontainers.engine import devices, health, log_attributes, restarts, sharing, sysctls
-from nbcontainers.engine.model import BindMount, Container, ContainerConfig, HostConfig, MountPoint
+from nbcontainers.engine.configuration import BindMount, ContainerConfig, HostConfig
+from nbcontainers.engine.model import Container, MountPoint
 from nbcontainers.engine.names import new_id
 from nbcontainers.engine.specification import (
     HOST_NAME_BYTES,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nbcontainers import errors
-from nbcontainers.engine.model import Device, HostConfig
+from nbcontainers.engine.configuration import Device, HostConfig
 from nbcontainers.linux import cgroups
 from nbcontainers.runtime.defaults import DEVICES
 from nbcontainers.runtime.spec import LinuxDevice, LinuxDeviceCgroup

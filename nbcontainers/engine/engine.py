@@ -15,6 +15,7 @@ from nbcontainers.engine import boots, creation, limits, log_attributes, recover
 from nbcontainers.engine.admission import Admission
 from nbcontainers.engine.captures import Captures
 from nbcontainers.engine.commits import Asked, Commits
+from nbcontainers.engine.configuration import ContainerConfig, EndpointConfig, HostConfig
 from nbcontainers.engine.control import Control
 from nbcontainers.engine.doctor import swap_limit
 from nbcontainers.engine.events import Events
@@ -23,7 +24,7 @@ from nbcontainers.engine.filesystems import Filesystems
 from nbcontainers.engine.health import Healths
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.metrics import Metrics
-from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, EndpointConfig, HostConfig
+from nbcontainers.engine.model import Container, ContainerState
 from nbcontainers.engine.names import check_name, new_name
 from nbcontainers.engine.networking import Networking
 from nbcontainers.engine.pruning import Pruning

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from nbcontainers import errors
+from nbcontainers.engine.configuration import ExecConfig
 from nbcontainers.engine.lifecycle import Lifecycle
-from nbcontainers.engine.model import Container, ExecConfig
+from nbcontainers.engine.model import Container
 from nbcontainers.engine.specification import Specification
 from nbcontainers.runtime import entering
 from nbcontainers.runtime.client import StartError

@@ -13,9 +13,10 @@ import asyncio
 import time
 
 from nbcontainers import errors
+from nbcontainers.engine.configuration import Healthcheck
 from nbcontainers.engine.execs import Execs
 from nbcontainers.engine.lifecycle import Lifecycle
-from nbcontainers.engine.model import Container, Health, Healthcheck, ProbeResult
+from nbcontainers.engine.model import Container, Health, ProbeResult
 from nbcontainers.images.config import Healthcheck as ImageHealthcheck
 
 DEFAULT_INTERVAL_NS = 30 * 10**9

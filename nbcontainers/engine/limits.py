@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbcontainers import errors
-from nbcontainers.engine.model import HostConfig, ThrottleDevice
+from nbcontainers.engine.configuration import HostConfig, ThrottleDevice
 from nbcontainers.linux import cgroups
 from nbcontainers.linux.cgroups.checks import scheduled_by_bfq
 

@@ -5,7 +5,8 @@ Source: OCI runtime-spec, config.md § Mounts; Docker documentation, "tmpfs moun
 
 from nbcontainers import errors
 from nbcontainers.engine import sharing
-from nbcontainers.engine.model import Container, HostConfig, MountPoint
+from nbcontainers.engine.configuration import HostConfig
+from nbcontainers.engine.model import Container, MountPoint
 from nbcontainers.linux import mountinfo, mounts
 from nbcontainers.runtime.defaults import default_mounts
 from nbcontainers.runtime.spec import Mount

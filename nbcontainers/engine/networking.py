@@ -13,7 +13,8 @@ from dataclasses import replace
 from nbcontainers import errors
 from nbcontainers.engine import files, linking, places, publishing, shaping
 from nbcontainers.engine.admission import Admission, Attachments
-from nbcontainers.engine.model import Attachment, Container, EndpointConfig, NetworkEndpoint
+from nbcontainers.engine.configuration import EndpointConfig
+from nbcontainers.engine.model import Attachment, Container, NetworkEndpoint
 from nbcontainers.engine.naming import Naming
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State

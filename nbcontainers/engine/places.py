@@ -2,7 +2,8 @@
 
 import secrets
 
-from nbcontainers.engine.model import Container, EndpointConfig, NetworkEndpoint
+from nbcontainers.engine.configuration import EndpointConfig
+from nbcontainers.engine.model import Container, NetworkEndpoint
 from nbcontainers.networks import Endpoint, Network, Wish
 
 

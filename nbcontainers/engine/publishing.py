@@ -1,6 +1,7 @@
 """Which ports of a container are published: what was asked for, and what came of it."""
 
-from nbcontainers.engine.model import Container, PortBinding, PublishedPort
+from nbcontainers.engine.configuration import PortBinding
+from nbcontainers.engine.model import Container, PublishedPort
 from nbcontainers.networks import Forwarding, PortWish
 
 

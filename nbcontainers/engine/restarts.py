@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable
 
 from nbcontainers import errors
-from nbcontainers.engine.model import Container, RestartPolicy
+from nbcontainers.engine.configuration import RestartPolicy
+from nbcontainers.engine.model import Container
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 60.0

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine.model import Container, HostConfig
+from nbcontainers.engine.configuration import HostConfig
+from nbcontainers.engine.model import Container
 from nbcontainers.linux import processes
 from nbcontainers.runtime.spec import Shared
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 from nbcontainers import errors
 from nbcontainers.engine import devices, files, limits, mounting, sharing
-from nbcontainers.engine.model import Container, ExecConfig, HostConfig
+from nbcontainers.engine.configuration import ExecConfig, HostConfig
+from nbcontainers.engine.model import Container
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import capabilities, seccomp_profile
 from nbcontainers.runtime import log

@@ -7,7 +7,7 @@ kernel parameters; runc, libcontainer/configs/validate/validator.go.
 import re
 
 from nbcontainers import errors
-from nbcontainers.engine.model import HostConfig
+from nbcontainers.engine.configuration import HostConfig
 
 _OF_IPC = frozenset(
     f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from nbcontainers import errors
 from nbcontainers.engine import limits, restarts
+from nbcontainers.engine.configuration import HostConfig, RestartPolicy
 from nbcontainers.engine.lifecycle import Lifecycle
-from nbcontainers.engine.model import Container, HostConfig, RestartPolicy
+from nbcontainers.engine.model import Container
 
 NO_WEIGHT = "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."
 

@@ -9,7 +9,7 @@ import pytest
 from nbcontainers import errors
 from nbcontainers.api import creation, mounts
 from nbcontainers.api.wire.requests import CreateRequest
-from nbcontainers.engine.model import BindMount, ContainerConfig, Device, HostConfig, Namespaces
+from nbcontainers.engine.configuration import BindMount, ContainerConfig, Device, HostConfig, Namespaces
 
 # What docker CLI 28 sends for `docker run --rm busybox true`, less what has its own test.
 CLI_HOST_CONFIG: dict[str, Any] = json.loads(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from nbcontainers import errors
+from nbcontainers.engine.configuration import ContainerConfig, HostConfig
 from nbcontainers.engine.engine import Engine
-from nbcontainers.engine.model import Container, ContainerConfig, HostConfig
+from nbcontainers.engine.model import Container
 from tests.busybox import root_file_system
 
 pytestmark = [pytest.mark.root]

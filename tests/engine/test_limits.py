@@ -4,7 +4,7 @@ import pytest
 
 from nbcontainers import errors
 from nbcontainers.engine import limits
-from nbcontainers.engine.model import HostConfig, ThrottleDevice
+from nbcontainers.engine.configuration import HostConfig, ThrottleDevice
 
 MEGABYTE = 1 << 20
 NONSENSE = [

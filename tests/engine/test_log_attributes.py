@@ -6,7 +6,8 @@ import pytest
 
 from nbcontainers import errors
 from nbcontainers.engine import log_attributes
-from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, HostConfig
+from nbcontainers.engine.configuration import ContainerConfig, HostConfig
+from nbcontainers.engine.model import Container, ContainerState
 
 
 def _container(options: dict[str, str] | None = None, started_at_ns: int = 1, name: str = "web") -> Container:

@@ -3,7 +3,8 @@
 import pytest
 
 from nbcontainers import errors
-from nbcontainers.engine.model import Container, ContainerConfig, ContainerState, HostConfig, RestartPolicy
+from nbcontainers.engine.configuration import ContainerConfig, HostConfig, RestartPolicy
+from nbcontainers.engine.model import Container, ContainerState
 from nbcontainers.engine.restarts import check, due, due_at_start
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from nbcontainers import errors
-from nbcontainers.engine.model import BindMount, Container, ContainerConfig, HostConfig, MountPoint, Ulimit
+from nbcontainers.engine.configuration import BindMount, ContainerConfig, HostConfig, Ulimit
+from nbcontainers.engine.model import Container, MountPoint
 from nbcontainers.engine.state import State
 
 
