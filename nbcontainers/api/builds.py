@@ -202,7 +202,7 @@ def _options(call: Call) -> BuildOptions:
         extra_hosts=_extra_hosts(call),
         pull=call.flag("pull"),
         logins=registry_config.logins(call),
-        secrets=call.engine.take_secrets(token) if token else {},
+        secrets=call.engine.secrets.take(token) if token else {},
     )
 
 
@@ -250,7 +250,7 @@ def _extra_hosts(call: Call) -> tuple[str, ...]:
 async def secrets(call: Call) -> web.Response:
     """``POST /build/secrets``: keep secrets, in memory only, for the one build that names the answer's token."""
     given = await call.body(dict[str, bytes])
-    return responses.json({"Token": call.engine.keep_secrets(given)})
+    return responses.json({"Token": call.engine.secrets.keep(given)})
 
 
 def routes() -> list[Route]:

@@ -32,7 +32,7 @@ async def get(call: Call) -> web.StreamResponse:
     _check_platform(call)
     with await asyncio.to_thread(Export, call.engine.images, names) as export:
         for entry in export.saved:
-            call.engine.tell_of_image(entry.image, "save")
+            call.engine.telling.tell_image(entry.image, "save")
         return await transfer.download(call, lambda fd: export.write(Descriptor(fd)), "application/x-tar")
 
 
@@ -70,7 +70,7 @@ async def put(call: Call) -> web.StreamResponse:
         await responses.write_json_line(response, failures.in_stream(raw, call.engine.root, coded=True))
         return response
     for one in loaded:
-        call.engine.tell_of_image(one.image, "load")
+        call.engine.telling.tell_image(one.image, "load")
     for text in (text for one in loaded for text in _texts(one)):
         await responses.write_json_line(response, {"stream": text})
     return response
@@ -116,9 +116,9 @@ async def import_image(call: Call) -> web.StreamResponse:
         image = await transfer.upload(call, make)
     else:
         image = await _from_url(source if "://" in source else f"http://{source}", make)
-    call.engine.tell_of_image(image, "import")
+    call.engine.telling.tell_image(image, "import")
     if name:
-        call.engine.tell_of_image(image, "tag", name=name)
+        call.engine.telling.tell_image(image, "tag", name=name)
     return responses.raw_json(responses.encode({"status": image.id}) + b"\r\n")
 
 

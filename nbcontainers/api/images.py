@@ -38,13 +38,13 @@ async def history(call: Call) -> web.Response:
 
 async def tag(call: Call) -> web.Response:
     """``POST /images/{name}/tag``."""
-    call.engine.tag_image(call.parameters["name"], image_archives.reference(call))
+    call.engine.tagging.tag(call.parameters["name"], image_archives.reference(call))
     return responses.empty(201)
 
 
 async def remove(call: Call) -> web.Response:
     """``DELETE /images/{name}``."""
-    done = await call.engine.remove_image(
+    done = await call.engine.tagging.remove(
         call.parameters["name"], force=call.flag("force"), prune=not call.flag("noprune")
     )
     return responses.json([{action: what} for action, what in done])

@@ -13,6 +13,7 @@ from nbcontainers.build import Builder, BuildEvent, BuildOptions, Remote, Worksp
 from nbcontainers.build.running import Runner
 from nbcontainers.engine import boots, creation, limits, log_attributes, recovery, sharing, update, volume_mounts
 from nbcontainers.engine.admission import Admission
+from nbcontainers.engine.build_secrets import BuildSecrets
 from nbcontainers.engine.captures import Captures
 from nbcontainers.engine.commits import Asked, Commits
 from nbcontainers.engine.configuration import ContainerConfig, EndpointConfig, HostConfig
@@ -34,23 +35,21 @@ from nbcontainers.engine.register import Register
 from nbcontainers.engine.sizes import ContainerSizes
 from nbcontainers.engine.specification import Specification
 from nbcontainers.engine.state import State
+from nbcontainers.engine.tagging import Tagging
 from nbcontainers.engine.telling import Telling
 from nbcontainers.engine.threads import run_apart
 from nbcontainers.engine.usage import DiskUsage
 from nbcontainers.engine.user_networks import UserNetworks
 from nbcontainers.engine.volume_files import VolumeFiles
-from nbcontainers.images import Image, Images, Removals, Snapshots
+from nbcontainers.images import Image, Images, Snapshots
 from nbcontainers.images.references import check_new
 from nbcontainers.images.registry import Registries, Settings
-from nbcontainers.linux import cgroups
 from nbcontainers.networks import Networks, Shaping
 from nbcontainers.networks.model import HOST
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.client import ShimConnection
 from nbcontainers.runtime.launching import Launcher
 from nbcontainers.volumes import Volumes
-
-_SECRETS_SECONDS = 600.0
 
 
 class Engine:
@@ -70,7 +69,7 @@ class Engine:
         self.telling = Telling(self.events)
         self.register = Register()
         self.registries = Registries(registry_settings or Settings())
-        self._secrets: dict[str, dict[str, bytes]] = {}
+        self.secrets = BuildSecrets()
 
     async def start(self) -> None:
         """Open the state, find what is still running, and be ready for requests.
@@ -156,6 +155,7 @@ class Engine:
         )
         self.lifecycle.when_started.append(self._note_log_attributes)
         self.volume_files = VolumeFiles(self.volumes, self.lifecycle)
+        self.tagging = Tagging(self.images, self.register, self.lifecycle.live, self.telling)
         self.filesystems = Filesystems(self.lifecycle, self.specification, self.snapshots, self.volumes)
         self.usage = DiskUsage(self.images)
         self.pruning = Pruning(self)
@@ -201,7 +201,7 @@ class Engine:
         await asyncio.to_thread(self.snapshots.standby.close)
         if idle:
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(_remove_cgroups, self.specification.cgroup_parent)
+                await asyncio.to_thread(recovery.remove_cgroups, self.specification.cgroup_parent)
         self._state.close()
 
     # Containers: what there is.
@@ -416,24 +416,6 @@ class Engine:
         """Whether this machine can limit swap."""
         return self._swap_limit
 
-    def keep_secrets(self, secrets: dict[str, bytes]) -> str:
-        """Keep secrets for one build, in memory only; returns the token that the build is to name."""
-        token = os.urandom(16).hex()
-        self._secrets[token] = secrets
-        asyncio.get_running_loop().call_later(_SECRETS_SECONDS, self._secrets.pop, token, None)
-        return token
-
-    def take_secrets(self, token: str) -> dict[str, bytes]:
-        """Return the secrets kept under a token, once.
-
-        Raises:
-            errors.NotFound: There are none.
-        """
-        secrets = self._secrets.pop(token, None)
-        if secrets is None:
-            raise errors.NotFound("the build's secrets are no longer kept: give them again")
-        return secrets
-
     async def build(self, context: Workspace, options: BuildOptions) -> AsyncGenerator[BuildEvent, None]:
         """Build an image; see ``nbcontainers.build.Builder.build``."""
         async with contextlib.aclosing(self.builder.build(context, options)) as events:
@@ -447,54 +429,6 @@ class Engine:
             check_new(asked.reference)
         image = await self.commits.commit(container, asked)
         if asked.reference:
-            self.tag_image(image.id, asked.reference)
+            self.tagging.tag(image.id, asked.reference)
         self.telling.tell(container, "commit", comment=asked.comment, imageID=image.id, imageRef=asked.reference)
         return self.images.get(image.id)
-
-    def tag_image(self, name: str, reference: str) -> None:
-        """Give an image another reference."""
-        image = self.images.get(name)
-        self.images.tag(image.id, reference)
-        self.tell_of_image(image, "tag", name=reference)
-
-    async def remove_image(self, name: str, *, force: bool = False, prune: bool = True) -> Removals:
-        """Remove a reference, and the image with its last one; and what it was built on, unless not to be pruned.
-
-        Returns:
-            What was done: ``("Untagged", reference)`` and ``("Deleted", id)``.
-
-        Raises:
-            errors.Conflict: A container uses it.
-        """
-        image = self.images.get(name)
-        done = await asyncio.to_thread(
-            self.images.remove, name, force=force, in_use=self._users_of, running=self._runners_of, prune=prune
-        )
-        for action, what in done:
-            if action == "Untagged":
-                self.tell_of_image(image, "untag")
-            else:
-                self.events.emit("image", "delete", what, {"name": what})
-        return done
-
-    def tell_of_image(self, image: Image, action: str, name: str = "") -> None:
-        """Emit an event of an image, with its labels, under a name or its id."""
-        self.events.emit("image", action, image.id, {**(image.config.config.labels or {}), "name": name or image.id})
-
-    def _users_of(self, image_id: str) -> list[str]:
-        """Return the ids of the containers made from an image."""
-        return [container.id for container in list(self.containers()) if container.image_id == image_id]
-
-    def _runners_of(self, image_id: str) -> list[str]:
-        """Return the ids of those of them that run."""
-        return [name for name in self._users_of(image_id) if self.container(name) in self.lifecycle.live]
-
-
-def _remove_cgroups(parent: str) -> None:
-    """Remove this engine's control group, and the one above it when no other engine has a group there."""
-    driver = cgroups.detect()
-    recovery.sweep_cgroups(set(), parent)
-    driver.open(parent).remove()
-    above = parent.rpartition("/")[0]
-    if not driver.children(above):
-        driver.open(above).remove()

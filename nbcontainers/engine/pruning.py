@@ -70,7 +70,7 @@ class Pruning:
             # By its names: it goes with the last image that was built on it.
             for name in [*image.repo_tags, *image.repo_digests] or [image.id]:
                 with contextlib.suppress(errors.Conflict, errors.NotFound):  # the host's, or in use since
-                    done += await engine.remove_image(name)
+                    done += await engine.tagging.remove(name)
         await asyncio.to_thread(engine.images.sweep, only=staging.on_shelf(engine.images))
         freed = max(before - await asyncio.to_thread(engine.usage.layers), 0)
         self._tell("image", freed)

@@ -127,3 +127,13 @@ def sweep_cgroups(kept: set[str], parent: str) -> None:
             if not driver.children(path):
                 cgroup.kill()
                 cgroup.remove()
+
+
+def remove_cgroups(parent: str) -> None:
+    """Remove this engine's control group, and the one above it when no other engine has a group there."""
+    driver = cgroups.detect()
+    sweep_cgroups(set(), parent)
+    driver.open(parent).remove()
+    above = parent.rpartition("/")[0]
+    if not driver.children(above):
+        driver.open(above).remove()
