@@ -353,6 +353,8 @@ class Lifecycle:
                 f"stop the container before removing or force remove"
             )
         await self._end_at_once(container)
+        if container.id not in self.register.by_id:
+            return  # it was to remove itself at its end
         async with self.turns.lock(container):
             if container.id not in self.register.by_id:
                 return

@@ -216,3 +216,9 @@ def test_following_writes_lines_as_they_come(face: RecordingFace) -> None:
     assert (face.written, face.remarks) == (b"out\n", b"oh\n")
     invoke(["events", "--follow", "--since", "0", "--until", f"{time.time():.6f}", "--filter", "event=create"], face)
     assert b"container create" in face.written
+
+
+def test_one_that_removes_itself_is_removed(face: RecordingFace) -> None:
+    invoke(["run", "-d", "--rm", "--name", "passing", "--network", "none", "busybox", "sleep", "600"], face)
+    assert invoke(["rm", "-f", "passing"], face) == "passing"
+    assert "passing" not in set(invoke(["ps", "-a"], face)["name"])
