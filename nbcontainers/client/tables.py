@@ -47,15 +47,26 @@ class Table(pd.DataFrame):
 
     def _repr_html_(self) -> str | None:
         formatters = {name: shown for name in map(str, self.columns) if (shown := self._formatter(name))}
-        return str(pd.DataFrame(self).to_html(formatters=formatters, escape=False, max_rows=Table.rows_shown, border=0))
+        if isinstance(self.index, pd.DatetimeIndex):
+            formatters["__index__"] = _moment  # pandas' name for the index
+        return str(
+            pd.DataFrame(self).to_html(
+                formatters=formatters, escape=False, max_rows=Table.rows_shown, border=0, na_rep=""
+            )
+        )
 
 
 def _escaped(value: object) -> str:
     return html.escape(str(value))
 
 
+def _whole(shown: str) -> str:
+    """Keep a browser from breaking a line in this."""
+    return f'<span style="white-space:nowrap">{shown}</span>'
+
+
 def _dot(state: str) -> str:
-    return f'<span style="color:{_STATE_COLOURS.get(state, "#888")}">●</span> {state}'
+    return _whole(f'<span style="color:{_STATE_COLOURS.get(state, "#888")}">●</span> {state}')
 
 
 def _short(identifier: str) -> str:
@@ -71,15 +82,24 @@ def _moment(time: pd.Timestamp) -> str:
 
 
 def _when(time: pd.Timestamp) -> str:
-    return "" if pd.isna(time) else time.strftime("%Y-%m-%d %H:%M:%S")
+    return "" if pd.isna(time) else _whole(time.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def _percent(share: float) -> str:
+    return "" if pd.isna(share) else f"{share:.1f}%"
+
+
+def _limit(shown: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda limit: shown(limit) if limit else "none"
 
 
 _FORMATTERS: dict[str, Callable[[Any], str]] = {"size": human_bytes, "state": _dot, "id": _short}
+_FORMATTERS |= {"memory_limit_bytes": _limit(human_bytes), "pids_limit": _limit(str)}
 _SUFFIXES: dict[str, Callable[[Any], str]] = {
     "_bytes": human_bytes,
     "_bits_per_second": human_rate,
     "_usec": human_delay,
-    "_percent": "{:.1f}%".format,
+    "_percent": _percent,
 }
 
 

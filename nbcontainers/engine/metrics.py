@@ -99,7 +99,9 @@ class _History:
         return received, sent
 
     def columns(self) -> dict[str, list[int]]:
-        """Return the samples as columns, oldest first."""
+        """Return the samples as columns, oldest first; of a container that has just started the first is taken now."""
+        if not self._samples:
+            self.sample()
         width, split = len(COLUMNS), self._oldest * len(COLUMNS)
         ordered = self._samples[split:] + self._samples[:split]
         return {name: ordered[number::width].tolist() for number, name in enumerate(COLUMNS)}

@@ -86,3 +86,11 @@ def test_html_is_for_people_and_escapes_what_is_not_ours() -> None:
 )
 def test_human_bytes(number: float, text: str) -> None:
     assert human_bytes(number) == text
+
+
+def test_a_history_without_limits_is_shown_for_people() -> None:
+    moment = pd.Timestamp("2026-01-01 10:00:00.25", tz="UTC")
+    values = {"memory_limit_bytes": [0], "memory_percent": [float("nan")], "cpu_percent": [12.34]}
+    shown = str(Table(pd.DataFrame(values, index=pd.DatetimeIndex([moment], name="time")))._repr_html_())
+    assert "<th>10:00:00.250000</th>" in shown
+    assert [cell.partition("<")[0] for cell in shown.split("<td>")[1:]] == ["none", "", "12.3%"]

@@ -56,3 +56,13 @@ async def test_a_group_that_has_gone_gives_no_sample_and_stops_nobody(group: cgr
         sampled.close()
     assert len(columns["time_ns"]) == 1
     assert columns["time_ns"][0] > 0
+
+
+async def test_of_one_that_has_just_started_there_is_a_sample(group: cgroups.Cgroup) -> None:
+    sampled = Metrics()
+    try:
+        sampled.watch("one", group, os.getpid())
+        columns = sampled.columns("one")
+    finally:
+        sampled.close()
+    assert len(columns["time_ns"]) == 1
