@@ -29,6 +29,7 @@ from nbcontainers.cli.tree import ExitCode, container_group, detach_keys_option,
 def execute(face: Face, /, container: str, command: tuple[str, ...], detach: bool, **options: Any) -> Any:
     """Run a command in a running container."""
     stdin = (options["with_stdin"] or face.stdin is not None) and not detach
+    interactive.refuse_in_cell(face, wants_input=stdin, tty=options["tty"])
     at_terminal = interactive.is_at_terminal(face, stdin=stdin, tty=options["tty"])
     made = face.client.api.exec_create(
         container,

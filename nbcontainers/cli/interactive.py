@@ -114,6 +114,19 @@ class Stream:
                 yield data
 
 
+def refuse_in_cell(face: Face, *, wants_input: bool, tty: bool) -> None:
+    """Refuse ``-it`` where nobody can type: the program would wait for ever.
+
+    Raises:
+        click.UsageError: Both were asked for in a cell that gives no input.
+    """
+    if wants_input and tty and face.stdin is None and not face.own_stdin:
+        raise click.UsageError(
+            "a notebook has no terminal to type in: leave out -it, give the input with %%container and -i, "
+            "or run it in a terminal with nbcontainers"
+        )
+
+
 def is_at_terminal(face: Face, *, stdin: bool, tty: bool) -> bool:
     """Say whether a container is to have this process's terminal.
 

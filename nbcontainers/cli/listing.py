@@ -165,7 +165,7 @@ def top(face: Face, container: str, arguments: tuple[str, ...]) -> Any:
 @click.argument("private", required=False)
 @pass_face
 def port(face: Face, container: str, private: str | None) -> str:
-    """Say where a container's ports are published: ``80/tcp -> 0.0.0.0:8080``, or one of them alone."""
+    """Say where a container's ports are published, such as 80/tcp -> 0.0.0.0:8080, or one of them alone."""
     published = face.client.api.inspect_container(container)["NetworkSettings"]["Ports"] or {}
     places = {
         inside: [f"{bracketed(binding['HostIp'])}:{binding['HostPort']}" for binding in bindings or ()]

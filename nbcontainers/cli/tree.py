@@ -13,6 +13,7 @@ from nbcontainers.cli.face import Face
 from nbcontainers.cli.options import with_options
 
 pass_face = click.pass_obj
+_CELL_COLUMNS = 110
 _ALL = {"ignore_unknown_options": False, "allow_interspersed_args": False}
 
 detach_keys_option = click.option(
@@ -39,7 +40,7 @@ def invoke(arguments: list[str], face: Face) -> Any:
         nbcontainers.errors.Error: There is no engine.
     """
     try:
-        with tree.make_context("%container", list(arguments), obj=face) as context:
+        with tree.make_context("%container", list(arguments), obj=face, terminal_width=_CELL_COLUMNS) as context:
             return tree.invoke(context)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -60,6 +61,7 @@ def invoke(arguments: list[str], face: Face) -> Any:
 def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detach: bool, **options: Any) -> Any:
     """Run a command in a new container."""
     stdin = not detach and (face.stdin is not None or (options["interactive"] and face.own_stdin))
+    interactive.refuse_in_cell(face, wants_input=options["interactive"] and not detach, tty=options["tty"])
     interactive.is_at_terminal(face, stdin=stdin, tty=options["tty"])
     config = configuration(image, command, options, remove=remove, attach=not detach, stdin=stdin)
     if options["tty"] and face.own_stdin and sys.stdout.isatty():
