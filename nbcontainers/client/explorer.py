@@ -107,7 +107,7 @@ class Explorer:
         layers = "".join(map(self._layer, range(1, len(self._steps) + 1)))
         return (
             f"<div class='nbc-explorer'><style>{style}</style>"
-            f"<div class='nbc-head'>📦 <b>{html.escape(self._name())}</b> <code>{self._image.id[7:19]}</code> "
+            f"<div class='nbc-head'><b>{html.escape(self._name())}</b> <code>{self._image.id[7:19]}</code> "
             f"{self._summary()}</div>{self._bar()}{_TOOLS}<div class='nbc-layers'>{layers}</div>{self._waste_table()}"
             f"<script>{script}</script></div>"
         )

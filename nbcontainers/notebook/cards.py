@@ -8,7 +8,7 @@ from docker import DockerClient
 from nbcontainers.client.image import Image
 from nbcontainers.client.units import human_bytes
 
-_STYLE = "border:1px solid #ccc;border-radius:8px;padding:10px 14px;display:inline-block;min-width:24em;max-width:60em"
+_STYLE = "border:1px solid #999;border-radius:8px;padding:10px 14px;display:inline-block;min-width:24em;max-width:60em"
 
 
 class ImageCard(Image):
@@ -41,7 +41,7 @@ class ImageCard(Image):
         )
         name = html.escape(", ".join(self.tags) or "<none>")
         return (
-            f"<div style='{_STYLE}'><div style='font-size:115%'>📦 <b>{name}</b> <code>{self.id[7:19]}</code></div>"
+            f"<div style='{_STYLE}'><div style='font-size:115%'><b>{name}</b> <code>{self.id[7:19]}</code></div>"
             f"<div>{human_bytes(self.size_bytes)} in {self.layer_count}</div>{facts}"
             f"<details><summary>{len(self._history)} steps</summary><table>{rows}</table></details></div>"
         )

@@ -120,7 +120,7 @@ class BuildProgress:
                 stage = step.stage
                 rows.append(f"<div style='margin-top:.4em'><b>{html.escape(stage)}</b></div>")
             rows.append(self._row(number, step, indented=several and bool(stage)))
-        rows += [f"<div><small style='color:#888'>{line}</small></div>" for line in self._summary()]
+        rows += [f"<div><small style='opacity:.7'>{line}</small></div>" for line in self._summary()]
         return "".join(rows)
 
     def _row(self, number: int, step: _Step, *, indented: bool) -> str:
@@ -128,7 +128,7 @@ class BuildProgress:
         row = (
             f"<div style='margin-left:{1.2 if indented else 0}em'>{self._mark(step)} "
             f"<small>{number}/{self._total}</small> <code>{text}</code>"
-            f"<small style='color:#888'>{self._time(step)}</small></div>"
+            f"<small style='opacity:.7'>{self._time(step)}</small></div>"
         )
         if not step.output:
             return row
