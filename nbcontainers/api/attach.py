@@ -20,7 +20,7 @@ from nbcontainers.api.routing import Route
 from nbcontainers.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 from nbcontainers.engine.model import Container
 from nbcontainers.runtime import log, rewind
-from nbcontainers.runtime.log import Reader
+from nbcontainers.runtime.log import Frame, Reader
 from nbcontainers.runtime.rewind import Place
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ async def attach(call: Call) -> web.StreamResponse:
     with output.Follower(call.engine, container, asked.reader) as follower:
         connection = hijack.take_over(call, frames.content_type(container.config.tty, call.version))
         call.engine.tell(container, "attach")
-        bulk = frames.Bulk(tty=container.config.tty, prefix=frames.Prefix(timestamps=False))
+        tty = container.config.tty
 
         async def send_output() -> bool:
             async for frame in follower.frames():
                 if frame.stream in asked.streams:
-                    await connection.write(bulk.format(frame))
+                    await connection.write(_piece(frame, tty=tty))
             return True  # the container has ended
 
         tasks = [asyncio.ensure_future(send_output())]
@@ -80,6 +80,11 @@ async def attach(call: Call) -> web.StreamResponse:
             tasks.append(asyncio.ensure_future(send_input(call.engine, container, connection.inbound, asked.keys)))
         await until_over(tasks)
     return await connection.end()
+
+
+def _piece(frame: Frame, *, tty: bool) -> bytes:
+    """Return what was read at once as it is sent: a terminal has one stream, without headers."""
+    return frame.data if tty else frames.multiplex(frame.stream, frame.data)
 
 
 async def until_over(tasks: list["asyncio.Task[bool]"]) -> None:
@@ -106,9 +111,8 @@ async def _replay(call: Call, asked: Asked) -> web.StreamResponse:
     tty = asked.container.config.tty
     try:
         connection = hijack.take_over(call, frames.content_type(tty, call.version))
-        bulk = frames.Bulk(tty=tty, prefix=frames.Prefix(timestamps=False))
         for frame in output.selected(asked.reader, output.Selection(streams=asked.streams)) if asked.replay else ():
-            await connection.write(bulk.format(frame))
+            await connection.write(_piece(frame, tty=tty))
     finally:
         asked.reader.close()
     return await connection.end()

@@ -54,45 +54,12 @@ class Prefix:
         return stamp(ns) + details if self._timestamps else details
 
 
-class Bulk:
-    """Turns frames of a log into as few and as large pieces as possible, for reading back what there is.
-
-    Args:
-        tty: Whether the container has a terminal: then there is one stream, without headers.
-        prefix: What stands in front of each line.
-    """
-
-    def __init__(self, *, tty: bool, prefix: Prefix) -> None:
-        self._tty = tty
-        self._prefix = prefix
-        self._inside: set[int] = set()  # streams whose last line is not at its end yet
-
-    def format(self, frame: Frame) -> bytes:
-        """Return a frame as it is sent."""
-        data = frame.data if self._prefix.is_empty else self._prefixed(frame)
-        return data if self._tty else HEADER.pack(frame.stream, len(data)) + data
-
-    def _prefixed(self, frame: Frame) -> bytes:
-        text, data = self._prefix.at(frame.ns), frame.data
-        ended = data.endswith(b"\n")
-        body = data[:-1].replace(b"\n", b"\n" + text) + b"\n" if ended else data.replace(b"\n", b"\n" + text)
-        begun = b"" if frame.stream in self._inside and not frame.begins else text
-        if ended:
-            self._inside.discard(frame.stream)
-        else:
-            self._inside.add(frame.stream)
-        return begun + body
-
-    def rest(self) -> bytes:
-        """Return nothing: all was sent."""
-        return b""
-
-
 class Lines:
-    """Turns frames of a log into one piece per line, for following: whoever listens sees lines, not halves.
+    """Turns frames of a log into one piece per line, as Docker does: clients hand on to their users what they get.
 
     Args:
-        tty: Whether the container has a terminal: then output is passed on as it comes, with no lines to wait for.
+        tty: Whether the container has a terminal: then there is one stream, without headers, and without a prefix
+            output is passed on as it comes, with no lines to wait for.
         prefix: What stands in front of each line.
     """
 
@@ -105,31 +72,52 @@ class Lines:
         """Return the lines that a frame completes, as they are sent."""
         if self._tty and self._prefix.is_empty:
             return frame.data
+        pieces: list[bytes] = []
         begun_ns, begun = self._pending.pop(frame.stream, (frame.ns, b""))
-        lines = _split(begun + frame.data)
-        if lines and not lines[-1].endswith(b"\n") and len(lines[-1]) < LONGEST_LINE_BYTES:
-            self._pending[frame.stream] = (frame.ns if len(lines) > 1 else begun_ns, lines.pop())
-        if not lines:
-            return b""
-        first = self._piece(self._prefix.at(begun_ns), frame.stream, lines[0])
-        prefix = self._prefix.at(frame.ns)
-        return first + b"".join([self._piece(prefix, frame.stream, line) for line in lines[1:]])
+        if begun and frame.begins:  # nothing goes on with it: the run that wrote it has ended
+            pieces.append(self._piece(begun_ns, frame.stream, begun))
+            begun_ns, begun = frame.ns, b""
+        lines = (begun + frame.data).split(b"\n")
+        last = lines.pop()
+        if begun and lines:
+            pieces.append(self._piece(begun_ns, frame.stream, lines.pop(0) + b"\n"))
+            begun_ns = frame.ns
+        if lines:
+            pieces.append(self._pieces(frame.ns, frame.stream, lines))
+            begun_ns = frame.ns
+        if len(last) >= LONGEST_LINE_BYTES:
+            pieces.append(self._piece(begun_ns, frame.stream, last))
+        elif last:
+            self._pending[frame.stream] = (begun_ns, last)
+        return b"".join(pieces)
 
     def rest(self) -> bytes:
         """Return what never got its end of line."""
-        return b"".join(self._piece(self._prefix.at(ns), stream, line) for stream, (ns, line) in self._drain())
+        return b"".join(self._piece(ns, stream, line) for stream, (ns, line) in self._drain())
 
     def _drain(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
         yield from sorted(self._pending.items(), key=lambda item: item[1][0])
         self._pending.clear()
 
-    def _piece(self, prefix: bytes, stream: int, line: bytes) -> bytes:
-        data = prefix + line
-        return data if self._tty else HEADER.pack(stream, len(data)) + data
+    def _piece(self, ns: int, stream: int, line: bytes) -> bytes:
+        data = self._prefix.at(ns) + line
+        return data if self._tty else multiplex(stream, data)
+
+    def _pieces(self, ns: int, stream: int, lines: list[bytes]) -> bytes:
+        """Return many lines of one time, given without their ends: a log may have millions."""
+        prefix = self._prefix.at(ns)
+        if self._tty:
+            return prefix + (b"\n" + prefix).join(lines) + b"\n"
+        heads = _Heads(stream, prefix)
+        return b"\n".join([heads[len(line)] + line for line in lines]) + b"\n"
 
 
-def _split(data: bytes) -> list[bytes]:
-    """Split after line feeds alone."""
-    lines = [line + b"\n" for line in data.split(b"\n")]
-    last = lines.pop()[:-1]
-    return [*lines, last] if last else lines
+class _Heads(dict[int, bytes]):
+    """What stands in front of a line of some length: made once for all lines that are as long."""
+
+    def __init__(self, stream: int, prefix: bytes) -> None:
+        self._stream, self._prefix = stream, prefix
+
+    def __missing__(self, length: int) -> bytes:
+        head = self[length] = HEADER.pack(self._stream, len(self._prefix) + length + 1) + self._prefix
+        return head

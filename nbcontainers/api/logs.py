@@ -40,7 +40,7 @@ def selection(call: Call, streams: frozenset[int]) -> Selection:
 
 
 async def logs(call: Call) -> web.StreamResponse:
-    """Answer with what there is, in large pieces; then line by line what is still to come, where asked to follow."""
+    """Answer with what there is, and with what is still to come, where asked to follow: a piece for each line."""
     container = call.engine.container(call.parameters["id"])
     streams = frozenset(stream for name, stream in (("stdout", log.STDOUT), ("stderr", log.STDERR)) if call.flag(name))
     if not streams:
@@ -50,17 +50,17 @@ async def logs(call: Call) -> web.StreamResponse:
     tty = container.config.tty
     details = Details(directory) if call.flag("details") else None
     prefix = frames.Prefix(timestamps=call.flag("timestamps"), details=details)
+    lines = frames.Lines(tty=tty, prefix=prefix)
     follow = call.flag("follow") and call.engine.is_live(container)
     place, reader = await _opened(directory, asked)
     kind = frames.content_type(tty, call.version)
     if follow:
         with output.Follower(call.engine, container, reader) as follower:
             response = await responses.stream(call, kind)
-            await _follow(response, follower, asked, place, frames.Lines(tty=tty, prefix=prefix))
+            await _follow(response, follower, asked, place, lines)
             return response
     try:
-        form = frames.Lines(tty=tty, prefix=prefix) if call.flag("follow") else frames.Bulk(tty=tty, prefix=prefix)
-        return await _send(call, kind, reader, asked, place, form)
+        return await _send(call, kind, reader, asked, place, lines)
     finally:
         reader.close()
 
@@ -82,14 +82,14 @@ def _opened_slowly(directory: str, asked: Selection) -> tuple[Place, Reader]:
 
 
 async def _send(
-    call: Call, kind: str, reader: Reader, asked: Selection, place: Place, form: frames.Bulk | frames.Lines
+    call: Call, kind: str, reader: Reader, asked: Selection, place: Place, lines: frames.Lines
 ) -> web.StreamResponse:
     """Send what there is; a short log as one answer, a long one as a stream."""
     response: web.StreamResponse | None = None
     pieces: list[bytes] = []
     size = 0
     for frame in output.selected(reader, asked, place):
-        piece = form.format(frame)
+        piece = lines.format(frame)
         pieces.append(piece)
         size += len(piece)
         if size >= PIECE_BYTES:
@@ -97,7 +97,7 @@ async def _send(
             await response.write(b"".join(pieces))
             pieces.clear()
             size = 0
-    pieces.append(form.rest())
+    pieces.append(lines.rest())
     if response is None:
         return web.Response(body=b"".join(pieces), headers={**responses.HEADERS, "Content-Type": kind})
     await response.write(b"".join(pieces))

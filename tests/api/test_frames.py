@@ -1,4 +1,4 @@
-"""How a log goes out: in bulk and by line, stamped and not; and detach keys."""
+"""How a log goes out: by line, stamped and not; and detach keys."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbcontainers import errors
-from nbcontainers.api.frames import HEADER, Bulk, Lines, Prefix, stamp
+from nbcontainers.api.frames import HEADER, Lines, Prefix, stamp
 from nbcontainers.detach import DetachKeys, parse_keys
 from nbcontainers.engine.log_attributes import Details
 from nbcontainers.runtime.log import STDERR, STDOUT, Frame
@@ -30,24 +30,28 @@ def test_stamp() -> None:
     assert stamp(T1) == S1
 
 
-def test_bulk() -> None:
-    bulk = Bulk(tty=False, prefix=PLAIN)
-    assert parts(bulk.format(Frame(T1, STDERR, b"a\nb\n"))) == [(2, b"a\nb\n")]
-    assert Bulk(tty=True, prefix=PLAIN).format(Frame(T1, STDOUT, b"a")) == b"a"
+def test_every_line_is_a_piece_of_its_own() -> None:
+    lines = Lines(tty=False, prefix=PLAIN)
+    assert parts(lines.format(Frame(T1, STDERR, b"a\n\nbcd\nef\n"))) == [
+        (2, b"a\n"),
+        (2, b"\n"),
+        (2, b"bcd\n"),
+        (2, b"ef\n"),
+    ]
 
 
-def test_bulk_stamps_where_lines_begin() -> None:
-    bulk = Bulk(tty=True, prefix=STAMPED)
-    first = bulk.format(Frame(T1, STDOUT, b"a\nb"))
-    second = bulk.format(Frame(T2, STDOUT, b"b\nc\n", begins=0))
-    third = bulk.format(Frame(T2, STDOUT, b"d\n"))
+def test_a_terminals_lines_are_stamped_where_they_begin() -> None:
+    lines = Lines(tty=True, prefix=STAMPED)
+    first = lines.format(Frame(T1, STDOUT, b"a\nb"))
+    second = lines.format(Frame(T2, STDOUT, b"b\nc\n", begins=0))
+    third = lines.format(Frame(T2, STDOUT, b"d\n"))
     assert first + second + third == S1 + b"a\n" + S1 + b"bb\n" + S2 + b"c\n" + S2 + b"d\n"
 
 
 def test_a_line_that_never_ended_is_not_gone_on_with_by_another_run() -> None:
-    bulk = Bulk(tty=True, prefix=STAMPED)
+    lines = Lines(tty=True, prefix=STAMPED)
     assert (
-        bulk.format(Frame(T1, STDOUT, b"half")) + bulk.format(Frame(T2, STDOUT, b"new\n"))
+        lines.format(Frame(T1, STDOUT, b"half")) + lines.format(Frame(T2, STDOUT, b"new\n"))
         == S1 + b"half" + S2 + b"new\n"
     )
 
@@ -55,7 +59,7 @@ def test_a_line_that_never_ended_is_not_gone_on_with_by_another_run() -> None:
 def test_details_stand_between_time_and_line(tmp_path: Path) -> None:
     none = Details(str(tmp_path))
     detailed = Prefix(timestamps=True, details=none)
-    assert parts(Bulk(tty=False, prefix=detailed).format(Frame(T1, STDOUT, b"a\n"))) == [(1, S1 + b" a\n")]
+    assert parts(Lines(tty=False, prefix=detailed).format(Frame(T1, STDOUT, b"a\n"))) == [(1, S1 + b" a\n")]
     assert Lines(tty=True, prefix=Prefix(timestamps=False, details=none)).format(Frame(T1, STDOUT, b"a\n")) == b" a\n"
 
 
@@ -63,7 +67,7 @@ def test_lines_are_whole() -> None:
     lines = Lines(tty=False, prefix=STAMPED)
     assert lines.format(Frame(T1, STDOUT, b"ab")) == b""
     assert parts(lines.format(Frame(T2, STDERR, b"x\n"))) == [(2, S2 + b"x\n")]
-    assert parts(lines.format(Frame(T2, STDOUT, b"c\nd\ne"))) == [(1, S1 + b"abc\n"), (1, S2 + b"d\n")]
+    assert parts(lines.format(Frame(T2, STDOUT, b"c\nd\ne", begins=0))) == [(1, S1 + b"abc\n"), (1, S2 + b"d\n")]
     assert parts(lines.rest()) == [(1, S2 + b"e")]
     assert lines.rest() == b""
 
@@ -78,13 +82,11 @@ def test_a_terminals_output_waits_for_no_line() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(min_size=1, max_size=50))))
 def test_no_byte_is_lost_or_moved(chunks: list[tuple[int, bytes]]) -> None:
-    lines, bulk = Lines(tty=False, prefix=PLAIN), Bulk(tty=False, prefix=PLAIN)
+    lines = Lines(tty=False, prefix=PLAIN)
     by_line = b"".join(lines.format(Frame(T1, stream, data)) for stream, data in chunks) + lines.rest()
-    in_bulk = b"".join(bulk.format(Frame(T1, stream, data)) for stream, data in chunks)
     for stream in (STDOUT, STDERR):
         sent = b"".join(data for of, data in chunks if of == stream)
         assert b"".join(data for of, data in parts(by_line) if of == stream) == sent
-        assert b"".join(data for of, data in parts(in_bulk) if of == stream) == sent
 
 
 def test_detach_keys() -> None:
