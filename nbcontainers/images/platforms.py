@@ -46,9 +46,11 @@ def parse(text: str) -> Platform:
     if len(parts) == 1 and parts[0] in _KNOWN_ARCHITECTURES:
         parts.insert(0, "linux")
     if not 1 <= len(parts) <= 3 or not all(parts):
-        raise InvalidArgument(f"invalid platform '{text}': such as linux/amd64 is wanted")
+        raise InvalidArgument(
+            f'"{text}": cannot parse platform specifier: invalid argument: such as linux/amd64 is wanted'
+        )
     if parts[0] not in _SYSTEMS:
-        raise InvalidArgument(f'invalid platform: unknown operating system or architecture "{text}"')
+        raise InvalidArgument(f'"{text}": unknown operating system or architecture: invalid argument')
     machine = _ARCHITECTURES.get(parts[1], parts[1]) if len(parts) > 1 else this().architecture
     variant = parts[2] if len(parts) > 2 else ""
     if machine == "arm64" and variant == "v8":

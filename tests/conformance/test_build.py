@@ -457,7 +457,7 @@ def test_links_in_a_context_lead_nowhere(client: docker.DockerClient) -> None:
 
 REFUSED = [
     ({"squash": True}, "squash is not supported"),
-    ({"platform": "foobar"}, "unknown operating system"),
+    ({"platform": "foobar"}, '"foobar": unknown operating system or architecture: invalid argument'),
     ({"platform": "windows"}, "images for linux are built"),
     ({"target": "nothing"}, "target stage 'nothing' could not be found"),
     ({"isolation": "hyperv"}, "'isolation' is not supported"),
