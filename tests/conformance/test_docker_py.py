@@ -123,14 +123,22 @@ def test_a_running_container_is_not_removed(client: docker.DockerClient) -> None
 
 
 def test_logs_line_by_line(client: docker.DockerClient) -> None:
-    container = client.containers.run(
-        "busybox", ["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.05; done"], detach=True
-    )
+    container = client.containers.run("busybox", ["sh", "-c", "echo 1; sleep 0.05; printf '2\\n3\\n'"], detach=True)
     assert list(container.logs(stream=True, follow=True)) == [b"1\n", b"2\n", b"3\n"]
     assert list(container.logs(stream=True, follow=True)) == [b"1\n", b"2\n", b"3\n"]  # it has ended since
+    assert list(container.logs(stream=True, follow=False)) == [b"1\n", b"2\n", b"3\n"]
     assert container.logs(tail=1) == b"3\n"
     assert container.logs(since=time.time() + 60) == b""
     assert container.logs(stdout=False, stderr=True) == b""
+
+
+def test_no_plugin_is_there_and_no_swarm(client: docker.DockerClient) -> None:
+    assert client.plugins.list() == []
+    with pytest.raises(NotFound, match='plugin "x" not found'):
+        client.plugins.get("x")
+    with pytest.raises(APIError, match="This node is not a swarm manager") as caught:
+        client.nodes.list()
+    assert caught.value.status_code == 503
 
 
 def test_attach_with_input(client: docker.DockerClient) -> None:
