@@ -25,7 +25,9 @@ from nbcontainers.engine.threads import run_apart
 from nbcontainers.images import Snapshots
 from nbcontainers.linux import mounts, namespaces
 from nbcontainers.linux.libc import AT_RECURSIVE
-from nbcontainers.runtime.rootfs import attach, open_bind, open_rootfs
+from nbcontainers.runtime.attaching import attach
+from nbcontainers.runtime.binds import open_bind
+from nbcontainers.runtime.rootfs import open_rootfs
 from nbcontainers.runtime.spec import Rootfs
 from nbcontainers.volumes import Volumes
 

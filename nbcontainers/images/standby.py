@@ -21,7 +21,7 @@ from pathlib import Path
 
 from nbcontainers import errors
 from nbcontainers.linux import files
-from nbcontainers.runtime import rootfs
+from nbcontainers.runtime import attaching, rootfs
 from nbcontainers.runtime.spec import Rootfs
 
 MOST_READY = 2
@@ -185,9 +185,9 @@ def _make_mount_points(root_fd: int) -> None:
     """Make what every container's start would make. What cannot be made here is left to the start, which says why."""
     with contextlib.suppress(OSError):
         for path in _DIRECTORIES:
-            os.close(rootfs.open_target(root_fd, path, directory=True))
+            os.close(attaching.open_target(root_fd, path, directory=True))
         for path in _FILES:
-            os.close(rootfs.open_target(root_fd, path, directory=False))
+            os.close(attaching.open_target(root_fd, path, directory=False))
 
 
 def _remove(mounted: _Mounted) -> None:

@@ -7,7 +7,8 @@ program. They exchange the messages of ``protocol``. Further programs are brough
 ``keeper`` each, which ``entering`` asks for.
 
 Reading order: ``spec`` (what a container is), ``defaults``, ``protocol``, ``launcher``, ``shim``, ``init``,
-``rootfs``, ``users``, ``log``, ``packed``, ``client``, ``keeper``, ``entering``.
+``rootfs``, ``binds``, ``attaching``, ``masking``, ``devices``, ``users``, ``log``, ``packed``, ``client``, ``keeper``,
+``entering``.
 
 Example:
     >>> launcher = Launcher("/nbcontainers/example")

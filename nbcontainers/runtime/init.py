@@ -24,7 +24,7 @@ import time
 
 from nbcontainers.errors import Error, InvalidArgument
 from nbcontainers.linux import capabilities, mounts, namespaces, processes, seccomp
-from nbcontainers.runtime import protocol, reaping, rootfs, users
+from nbcontainers.runtime import attaching, binds, devices, masking, protocol, reaping, users
 from nbcontainers.runtime.defaults import DEVICES, NETWORK_SYSCTLS
 from nbcontainers.runtime.stage import MOUNTS, Stage
 
@@ -223,10 +223,10 @@ def _mount_all(root_fd: int, spec: Spec, bind_fds: list[int], stage: Stage | Non
     ``stage`` is None for a container that wants something otherwise than it is there.
     """
     for destination in ("/proc", "/dev", "/sys"):
-        rootfs.refuse_link(destination)
+        attaching.refuse_link(destination)
     wanted, masked, readonly = spec["mounts"], spec["linux"]["maskedPaths"], spec["linux"]["readonlyPaths"]
     default, special = spec["linux"]["devices"][: len(DEVICES)], spec["linux"]["devices"][len(DEVICES) :]
-    sources = {mount["destination"]: bind_fds.pop(0) for mount in wanted if mount["type"] in rootfs.OPENED_BY_SHIM}
+    sources = {mount["destination"]: bind_fds.pop(0) for mount in wanted if mount["type"] in binds.OPENED_BY_SHIM}
     if stage is not None:
         stage.move_to(root_fd)
         wanted = [mount for mount in wanted if mount not in MOUNTS]
@@ -235,23 +235,23 @@ def _mount_all(root_fd: int, spec: Spec, bind_fds: list[int], stage: Stage | Non
     # /dev has its nodes before anything is mounted below it, and a mount's parent comes before it.
     first = [mount for mount in wanted if mount["destination"] in ("/proc", "/dev", "/sys")]
     for mount in first:
-        rootfs.attach(root_fd, mount, sources.get(mount["destination"]))
+        attaching.attach(root_fd, mount, sources.get(mount["destination"]))
         trace.step(f"mount {mount['destination']}")
         if mount["destination"] == "/dev" and "/dev" not in sources:
-            rootfs.make_devices(default)
+            devices.make_devices(default)
             trace.step("device nodes")
     of_dev = [mount for mount in wanted if mount["destination"].startswith("/dev/")]
     for mount in (*of_dev, *(mount for mount in wanted if mount not in first and mount not in of_dev)):
-        rootfs.attach(root_fd, mount, sources.get(mount["destination"]))
+        attaching.attach(root_fd, mount, sources.get(mount["destination"]))
         trace.step(f"mount {mount['destination']}")
     for device in special:
         # In a /dev that is somebody else's, nothing is made.
         if "/dev" not in sources or not device["path"].startswith("/dev/"):
-            rootfs.make_device(root_fd, device)
+            devices.make_device(root_fd, device)
     for path in masked:
-        rootfs.mask_path(path)
+        masking.mask_path(path)
     for path in readonly:
-        rootfs.make_readonly(path)
+        masking.make_readonly(path)
     trace.step("masked and read-only paths")
 
 

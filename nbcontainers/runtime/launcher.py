@@ -19,7 +19,7 @@ import signal
 import sys
 
 from nbcontainers.linux import cgroups, processes, seccomp
-from nbcontainers.runtime import keeper, protocol, shim
+from nbcontainers.runtime import devices, keeper, protocol, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are reaped by the kernel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     driver = cgroups.detect()
-    seccomp.default_program(shim.default_capabilities(driver))  # compiled once, for all containers
+    seccomp.default_program(devices.default_capabilities(driver))  # compiled once, for all containers
     gc.disable()
     gc.freeze()  # what is here now is shared by all shims, as long as nobody touches it
     Launcher(protocol.Socket(fileno=control_fd), driver, cgroup_parent, may_renice=may_renice).serve()

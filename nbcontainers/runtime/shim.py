@@ -29,8 +29,8 @@ import signal
 import time
 
 from nbcontainers.errors import Error
-from nbcontainers.linux import capabilities, mounts, namespaces, processes
-from nbcontainers.runtime import init, log, protocol, rootfs, stdio
+from nbcontainers.linux import namespaces, processes
+from nbcontainers.runtime import binds, devices, init, log, protocol, rootfs, stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from nbcontainers.linux.cgroups import Cgroup, Driver
     from nbcontainers.runtime.protocol import Socket
-    from nbcontainers.runtime.spec import LinuxDeviceCgroup, Request, Shared
+    from nbcontainers.runtime.spec import Request, Shared
 
 SOCKET_NAME = "shim.sock"
 EXIT_NAME = "exit.json"
@@ -47,11 +47,6 @@ PREPARED = "prepared-"
 EXIT_TEMPORARY = f".{EXIT_NAME}.tmp"
 _CHUNK_BYTES = 512 << 10
 _NEW_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
-_ANY = -1
-_DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, _ANY))
-"""null, zero, full, random, urandom, tty, console, ptmx, and all pseudo-terminals."""
-_MKNOD = frozenset(("CAP_MKNOD",))
-_NO_CAPABILITY: frozenset[str] = frozenset()
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 
@@ -78,16 +73,6 @@ def main(channel: Socket, driver: Driver, cgroup_parent: str, nice: int) -> NoRe
         os._exit(1)
     shim.serve(channel)
     os._exit(0)
-
-
-def default_capabilities(driver: Driver) -> frozenset[str]:
-    """Return the capabilities of a container that asks for no others, as far as this machine can give them.
-
-    Where no controller keeps a container from the host's devices (version 2), it must not make nodes of them.
-
-    Source: capabilities(7) § CAP_MKNOD.
-    """
-    return frozenset(capabilities.DEFAULT) - (_NO_CAPABILITY if driver.version == 1 else _MKNOD)
 
 
 class StartFailedError(Exception):
@@ -119,7 +104,7 @@ class Shim:
         self._stdio = stdio.Stdio()
         # In version 1 a group can get its final name later; in version 2 the child must be born in it.
         if driver.version == 1:
-            self._group = driver.create(f"{cgroup_parent}/{PREPARED}{os.getpid()}", {"devices": _device_rules()})
+            self._group = driver.create(f"{cgroup_parent}/{PREPARED}{os.getpid()}", {"devices": devices.allowed()})
             self._bear(-1)
             protocol.receive(self._init)  # it has entered the group, which may be renamed from now on
 
@@ -229,7 +214,7 @@ class Shim:
         if cgroup_path and self._group is not None:
             self._group.remove()
             self._clear(cgroup_path)
-            self._group = self._driver.create(cgroup_path, {"devices": _device_rules()})
+            self._group = self._driver.create(cgroup_path, {"devices": devices.allowed()})
         self._bear(-1)
         protocol.receive(self._init)
 
@@ -238,12 +223,12 @@ class Shim:
         if self._root_fd < 0:
             self._root_fd = rootfs.open_rootfs(request["rootfs"])
         bind_fds = [
-            rootfs.open_bind(mount) if mount["type"] == "bind" else rootfs.open_shared(mount, self._donor_fd)
+            binds.open_bind(mount) if mount["type"] == "bind" else binds.open_shared(mount, self._donor_fd)
             for mount in request["spec"]["mounts"]
-            if mount["type"] in rootfs.OPENED_BY_SHIM
+            if mount["type"] in binds.OPENED_BY_SHIM
         ]
         if self._driver.version == 2:
-            _do_without_device_rules(request, self._root_fd)
+            devices.do_without_rules(request, self._root_fd)
             payload = protocol.encode(dict(request))
             self._bear_in_group(request)
         try:
@@ -437,34 +422,8 @@ class Shim:
                 return
 
 
-def _device_rules() -> list[LinuxDeviceCgroup]:
-    """Return which devices a container may open: those in its /dev; making nodes of others gives no access.
-
-    Source: OCI runtime-spec, config-linux.md § Default Devices; Docker's default device rules.
-    """
-    rules: list[LinuxDeviceCgroup] = [{"allow": False}]
-    rules += [{"allow": True, "type": kind, "access": "m"} for kind in ("c", "b")]
-    for major, minor in _DEVICES:
-        rules.append({"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"})
-    return rules
-
-
 def _parent(request: Request) -> str:
     return request["spec"]["linux"]["cgroupsPath"].rpartition("/")[0]
-
-
-def _do_without_device_rules(request: Request, root_fd: int) -> None:
-    """Keep a container from the host's devices where no controller does (version 2).
-
-    It cannot make device nodes, and those that its image has cannot be opened; unless it may use all devices.
-
-    Source: capabilities(7) § CAP_MKNOD, mount_setattr(2) § MOUNT_ATTR_NODEV.
-    """
-    if {"allow": True} in request["spec"]["linux"]["resources"].pop("devices", ()):
-        return
-    process = request["spec"]["process"]
-    process["capabilities"] = [name for name in process["capabilities"] if name != "CAP_MKNOD"]
-    mounts.mount_setattr("", set_attributes=mounts.MOUNT_ATTR_NODEV, dir_fd=root_fd)
 
 
 def _say(connection: Socket, message: dict[str, object]) -> None:

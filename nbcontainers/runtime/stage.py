@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from nbcontainers.linux import mounts
-from nbcontainers.runtime import defaults, rootfs
+from nbcontainers.runtime import attaching, defaults, devices, masking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ class Stage:
     def __init__(self) -> None:
         here_fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         for mount in MOUNTS:
-            rootfs.attach(here_fd, mount)
+            attaching.attach(here_fd, mount)
             if mount["destination"] == "/dev":
-                rootfs.make_devices(_DEVICES)
+                devices.make_devices(_DEVICES)
         os.close(here_fd)
         for path in _MASKED:
-            rootfs.mask_path(path)
+            masking.mask_path(path)
         for path in _READONLY:
-            rootfs.make_readonly(path)
+            masking.make_readonly(path)
         self._fds = {tree: os.open(tree.lstrip("/"), os.O_PATH | os.O_CLOEXEC) for tree in _TREES}
 
     def fits(self, spec: Spec) -> bool:
@@ -76,7 +76,7 @@ class Stage:
         Source: move_mount(2).
         """
         for tree, fd in self._fds.items():
-            target_fd = rootfs.open_target(root_fd, tree, directory=True)
+            target_fd = attaching.open_target(root_fd, tree, directory=True)
             mounts.move_mount(fd, "", dir_fd=target_fd)
             os.close(target_fd)
             os.close(fd)
