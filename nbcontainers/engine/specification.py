@@ -15,9 +15,9 @@ from nbcontainers.linux import capabilities, seccomp_profile
 from nbcontainers.runtime import log
 from nbcontainers.runtime.cleanup import Cleanup
 from nbcontainers.runtime.defaults import DEFAULT_PATH, default_spec
-from nbcontainers.runtime.shim import EXIT_TEMPORARY
 from nbcontainers.runtime.spec import Request, Spec
 from nbcontainers.runtime.stock import Stock
+from nbcontainers.runtime.supervising import EXIT_TEMPORARY
 
 DEFAULT_LOG_BYTES = 128 << 20
 DEFAULT_LOG_FILES = 4

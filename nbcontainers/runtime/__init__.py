@@ -6,9 +6,9 @@ the ``launcher`` that forks, a ``shim`` per container that outlives both, and ``
 program. They exchange the messages of ``protocol``. Further programs are brought into a container that runs by a
 ``keeper`` each, which ``entering`` asks for.
 
-Reading order: ``spec`` (what a container is), ``defaults``, ``protocol``, ``launcher``, ``shim``, ``init``,
-``rootfs``, ``binds``, ``attaching``, ``masking``, ``devices``, ``users``, ``log``, ``packed``, ``client``, ``keeper``,
-``entering``.
+Reading order: ``spec`` (what a container is), ``defaults``, ``protocol``, ``launcher``, ``shim``, ``supervising``,
+``init``, ``rootfs``, ``binds``, ``attaching``, ``masking``, ``devices``, ``users``, ``log``, ``packed``, ``client``,
+``keeper``, ``entering``.
 
 Example:
     >>> launcher = Launcher("/nbcontainers/example")

@@ -12,7 +12,7 @@ from pathlib import Path
 from nbcontainers.errors import Error
 from nbcontainers.linux import processes
 from nbcontainers.runtime import protocol
-from nbcontainers.runtime.shim import EXIT_NAME, SOCKET_NAME
+from nbcontainers.runtime.supervising import EXIT_NAME, SOCKET_NAME
 
 _ANSWER_SECONDS = 10.0
 

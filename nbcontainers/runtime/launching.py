@@ -22,8 +22,8 @@ from nbcontainers.runtime import protocol
 from nbcontainers.runtime.cleanup import sweep_prepared
 from nbcontainers.runtime.client import ShimConnection, StartError, receive
 from nbcontainers.runtime.pool import Pool
-from nbcontainers.runtime.shim import SOCKET_NAME
 from nbcontainers.runtime.spec import Request
+from nbcontainers.runtime.supervising import SOCKET_NAME
 
 PREPARED_SHIMS, PREPARED_KEEPERS = 3, 2
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]

@@ -3,8 +3,8 @@
 It is forked by the launcher before its container is wanted, and prepares what takes long: the child that will be the
 container's init, in new namespaces, the pipes of its stdio, and (on cgroup version 1) a control group. Then it waits.
 When a container comes it mounts the root file system and hands the rest over to the child; while that goes on, it
-opens the log and its socket, so that nothing is left to do when the program runs but to report. From then on it does
-five things: writes the log, answers the engine, waits for the end, leaves the exit status on disk, and goes.
+opens the log and its socket, so that nothing is left to do when the program runs but to report. From then on it sees
+the container through (``supervising``).
 
 What may be assumed of it: the engine or the launcher may die at any moment, and the container runs on, is logged,
 and its exit status is found in ``exit.json``. When the shim itself is killed, the kernel kills the container
@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import time
 
 from nbcontainers.errors import Error
 from nbcontainers.linux import namespaces, processes
-from nbcontainers.runtime import binds, devices, init, log, protocol, rootfs, stdio
+from nbcontainers.runtime import binds, devices, init, protocol, rootfs, stdio
+from nbcontainers.runtime.supervising import Supervisor, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,12 +40,8 @@ if TYPE_CHECKING:
     from nbcontainers.runtime.protocol import Socket
     from nbcontainers.runtime.spec import Request, Shared
 
-SOCKET_NAME = "shim.sock"
-EXIT_NAME = "exit.json"
 PREPARED = "prepared-"
 """How the name of a prepared shim's control group begins; its process id follows."""
-EXIT_TEMPORARY = f".{EXIT_NAME}.tmp"
-_CHUNK_BYTES = 512 << 10
 _NEW_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
@@ -69,9 +65,9 @@ def main(channel: Socket, driver: Driver, cgroup_parent: str, nice: int) -> NoRe
         shim.start(payload, fds, channel)
     except StartFailedError as error:
         shim.abandon()
-        _say(channel, {"error": str(error), "code": error.code})
+        say(channel, {"error": str(error), "code": error.code})
         os._exit(1)
-    shim.serve(channel)
+    shim.supervise(channel)
     os._exit(0)
 
 
@@ -98,8 +94,9 @@ class Shim:
         self._cgroup_parent = cgroup_parent
         self._group: Cgroup | None = None
         self._namespaces = _NEW_NAMESPACES
-        self.pid = self._pidfd = self._directory_fd = -1
+        self.pid = self._pidfd = -1
         self._init: Socket
+        self._supervisor: Supervisor
         self._started: dict[str, object] = {}
         self._stdio = stdio.Stdio()
         # In version 1 a group can get its final name later; in version 2 the child must be born in it.
@@ -165,18 +162,13 @@ class Shim:
             trace.step("limits")
             self._hand_over(request, payload, fds)
             trace.step("overlay")
-            self._get_ready(request)
+            if self._driver.version == 1 and self._group is not None:
+                self._name_group(self._group, request["spec"]["linux"]["cgroupsPath"])
+            self._supervisor = Supervisor(request, self._stdio)
             trace.step("log and socket, beside the container's steps")
-            self._await_word(report)
-            trace.step("wait for the word to start")
-            _say(self._init, {"go": True})
-            steps = self._await_exec()
+            steps = self._execute(report, trace)
         except (Error, OSError) as error:
-            self._unready()
             raise StartFailedError(str(error), 125) from error
-        except StartFailedError:
-            self._unready()
-            raise
         steps = sorted(trace.steps + steps, key=lambda step: step[1])
         self._started = {"started": {"pid": self.pid, "at": time.time_ns(), "trace": steps}}
         try:
@@ -249,21 +241,6 @@ class Shim:
         finally:
             os.close(directory_fd)
 
-    def _get_ready(self, request: Request) -> None:
-        """Do, while the child is busy, all that must be done before the program may be said to run."""
-        if self._driver.version == 1 and self._group is not None:
-            self._name_group(self._group, request["spec"]["linux"]["cgroupsPath"])
-        self._directory_fd = os.open(request["directory"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._log = log.Writer(
-            request["directory"],
-            request["logMaxBytes"],
-            request["logMaxFiles"],
-            compress=request.get("logCompress", False),
-        )
-        self._stdio.begin(tty=request["tty"], open_stdin=request["openStdin"])
-        self._remove(EXIT_NAME)  # of an earlier run
-        self._listen()
-
     def _name_group(self, group: Cgroup, path: str) -> None:
         """Give the prepared group its final name."""
         if group.path != path:
@@ -277,17 +254,23 @@ class Shim:
             left.kill()
             left.remove()
 
+    def _execute(self, report: Socket, trace: init.Trace) -> list[tuple[str, int, int]]:
+        """Have the child execute the program, as soon as the engine wants that; return the steps it has taken."""
+        try:
+            self._await_word(report)
+            trace.step("wait for the word to start")
+            say(self._init, {"go": True})
+            return self._await_exec()
+        except BaseException:
+            self._supervisor.withdraw()
+            raise
+
     def _await_word(self, report: Socket) -> None:
         """Wait until the engine wants the program executed."""
         try:
             protocol.receive(report)
         except EOFError:
             raise StartFailedError("the container was given up", 125) from None
-
-    def _unready(self) -> None:
-        """Take back what tells others that the container runs."""
-        if self._directory_fd >= 0:
-            self._remove(SOCKET_NAME)
 
     def _await_exec(self) -> list[tuple[str, int, int]]:
         """Wait until the child has executed the program: then its end of the channel is closed."""
@@ -313,121 +296,12 @@ class Shim:
             raise StartFailedError("the container's init was killed before it could execute the program", 125)
         return steps
 
-    def _leave_status(self, status: dict[str, object]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        fd = os.open(EXIT_TEMPORARY, flags, 0o600, dir_fd=self._directory_fd)
-        os.write(fd, protocol.encode(status))
-        os.close(fd)
-        os.rename(EXIT_TEMPORARY, EXIT_NAME, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
-
-    def _listen(self) -> None:
-        # A path of 108 bytes at most fits a socket's address: name the directory by descriptor.
-        path = f"/proc/self/fd/{self._directory_fd}/{SOCKET_NAME}"
-        self._listening = protocol.listen(path)
-
-    def _remove(self, name: str) -> None:
-        try:
-            os.unlink(name, dir_fd=self._directory_fd)
-        except FileNotFoundError:
-            return
-
-    def serve(self, report: Socket) -> None:
-        """Log, answer and wait, until the container has ended."""
-        poll = select.epoll(flags=select.EPOLL_CLOEXEC)
-        poll.register(self._pidfd, select.EPOLLIN)
-        poll.register(self._listening.fileno(), select.EPOLLIN)
-        for fd in self._stdio.outputs:
-            poll.register(fd, select.EPOLLIN)
-        self._connections = {report.fileno(): report}
-        poll.register(report.fileno(), select.EPOLLIN)
-        running = True
-        while running:
-            for fd, _ in poll.poll():
-                if fd in self._stdio.outputs:
-                    if not self._copy(fd):
-                        poll.unregister(fd)
-                        self._stdio.close_output(fd)
-                elif fd == self._pidfd:
-                    running = False
-                elif fd == self._listening.fileno():
-                    connection = self._listening.accept()[0]
-                    self._connections[connection.fileno()] = connection
-                    poll.register(connection.fileno(), select.EPOLLIN)
-                elif not self._answer(self._connections[fd]):
-                    poll.unregister(fd)
-                    self._connections.pop(fd).close()
-        self._finish()
-
-    def _copy(self, fd: int) -> bool:
-        """Move what is there from a pipe or terminal to the log; False at its end."""
-        try:
-            data = os.read(fd, _CHUNK_BYTES)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False  # EIO: the last one to hold the terminal has closed it
-        if data:
-            try:
-                self._log.write(self._stdio.outputs[fd], data, time.time_ns())
-            except OSError:
-                return True  # the disk is full: the container goes on, its output is lost
-        return bool(data)
-
-    def _answer(self, connection: Socket) -> bool:
-        """Do what an engine asks; False when it has gone."""
-        try:
-            payload, _ = protocol.receive(connection)
-            message = json.loads(payload)
-            if message["op"] == "stdin":
-                fd = self._stdio.input_fd
-                protocol.send(connection, b"{}", [] if fd < 0 else [fd])
-            elif message["op"] == "close-stdin":
-                self._stdio.close_input()
-            elif message["op"] == "resize":
-                self._stdio.resize(message["rows"], message["columns"])
-            elif message["op"] == "identify":
-                protocol.send(connection, protocol.encode(self._started), [self._pidfd])
-        except (EOFError, OSError):
-            return False
-        return True
-
-    def _finish(self) -> None:
-        """Record and report the end; what takes long comes after."""
-        code = processes.wait_pidfd(self._pidfd)
-        finished_ns = time.time_ns()
-        if self._shares_pids and self._group is not None:
-            self._group.kill()
-        for fd in list(self._stdio.outputs):
-            self._drain(fd)
-        try:
-            self._log.close(time.time_ns())
-        except OSError:
-            pass  # a full disk: readers take the exit status for the end
-        oom_kills = self._group.oom_kills() if self._group is not None else 0
-        status: dict[str, object] = {"code": code, "at": finished_ns, "oom": oom_kills > 0}
-        try:
-            self._leave_status(status)
-        except OSError:
-            pass  # as above; the engine that is connected hears it all the same
-        os.unlink(SOCKET_NAME, dir_fd=self._directory_fd)
-        for connection in self._connections.values():
-            _say(connection, {"exit": status})
+    def supervise(self, report: Socket) -> None:
+        """See the container through."""
+        self._supervisor.supervise(report, self._pidfd, self._started, self._group, kill_rest=self._shares_pids)
         # Only now the overlay goes, whose unmounting may wait for the disk.
         os.close(self._root_fd)
-
-    def _drain(self, fd: int) -> None:
-        """Copy the rest; not until the end of file, for a descriptor may have escaped the container."""
-        while stdio.readable(fd):
-            if not self._copy(fd):
-                return
 
 
 def _parent(request: Request) -> str:
     return request["spec"]["linux"]["cgroupsPath"].rpartition("/")[0]
-
-
-def _say(connection: Socket, message: dict[str, object]) -> None:
-    try:
-        protocol.send(connection, protocol.encode(message))
-    except OSError:
-        return

@@ -11,8 +11,9 @@ import pytest
 
 from nbcontainers.linux import cgroups
 from nbcontainers.runtime.client import ExitStatus, ShimConnection, StartError, reconnect
-from nbcontainers.runtime.shim import PREPARED, SOCKET_NAME
+from nbcontainers.runtime.shim import PREPARED
 from nbcontainers.runtime.spec import Request
+from nbcontainers.runtime.supervising import SOCKET_NAME
 from tests.runtime.conftest import SECONDS, Bench, output, parent
 
 pytestmark = [pytest.mark.root]
