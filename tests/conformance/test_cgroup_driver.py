@@ -313,20 +313,24 @@ def test_reading_a_disk_is_held_to_its_rate_and_counted(bench: Bench, tmp_path: 
     disk = Disk(tmp_path / "file")
     if not disk.major:
         pytest.skip(f"'{tmp_path}' is not on a disk")
-    read = f"exec dd if={disk.path} of=/dev/null bs=64k count=12 iflag=direct"
+    read, read_bytes = f"exec dd if={disk.path} of=/dev/null bs=64k count=12 iflag=direct", 12 << 16
     group = bench.group("disk")
     assert bench.run(group, read) == 0
-    assert group.usage().io_read_bytes == 12 << 16
+    # A busy machine may have to read the program as well.
+    assert read_bytes <= group.usage().io_read_bytes < 2 * read_bytes
     group.apply({"blockIO": {"throttleReadBpsDevice": [{"major": disk.major, "minor": disk.minor, "rate": 1 << 20}]}})
-    begin = time.monotonic()
-    assert bench.run(group, read) == 0
-    held = time.monotonic() - begin
-    assert held > 0.5
+    times: list[float] = []
+
+    def is_held() -> bool:
+        begin = time.monotonic()
+        assert bench.run(group, read) == 0
+        times.append(time.monotonic() - begin)
+        return times[-1] > 0.5
+
+    assert is_held()
     group.apply({"blockIO": {"throttleReadBpsDevice": [{"major": disk.major, "minor": disk.minor, "rate": 0}]}})
-    begin = time.monotonic()
-    assert bench.run(group, read) == 0
-    assert time.monotonic() - begin < held
-    assert group.usage().io_read_bytes == 3 * (12 << 16)
+    until(lambda: not is_held())  # others may use the disk
+    assert 0 <= group.usage().io_read_bytes - (1 + len(times)) * read_bytes < read_bytes
 
 
 def test_a_weight_is_taken_only_where_it_does_something(bench: Bench) -> None:

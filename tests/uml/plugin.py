@@ -18,8 +18,8 @@ from tests.uml import boot
 
 HIERARCHIES = {"cgroup_v2": "unified", "cgroup_hybrid": "hybrid"}
 """The marker of a test, and the control groups of the guest that it is run in."""
-GUEST_SECONDS = 150
-TEST_SECONDS = 40
+GUEST_SECONDS = 400
+TEST_SECONDS = 120
 CONSOLE_LINES = 60
 
 
