@@ -89,11 +89,18 @@ class JupyterProcess:
         return f"http://127.0.0.1:{self.port}/lab?reset&token={TOKEN}"
 
     def request(
-        self, method: str, path: str, *, token: str | None = TOKEN, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = TOKEN,
+        headers: dict[str, str] | None = None,
+        body: object = None,
     ) -> tuple[int, Any]:
-        """Make one request, and return its status and its JSON, None where there is none."""
+        """Make one request, with a body of JSON; return its status and its JSON, None where there is none."""
+        sent = None if body is None else json.dumps(body)
         with contextlib.closing(self.connection()) as connection:
-            connection.request(method, path, headers={**(headers or {}), **_credentials(token)})
+            connection.request(method, path, body=sent, headers={**(headers or {}), **_credentials(token)})
             response = connection.getresponse()
             text = response.read()
         try:

@@ -45,6 +45,9 @@ export interface IOverview {
   readonly containers: ReadonlyArray<IContainer>;
 }
 
+/** What the server does to a container. */
+export type Action = 'start' | 'stop' | 'unpause' | 'remove';
+
 /** Something that happened to a container. */
 export interface IChange {
   readonly action: string;
@@ -61,6 +64,24 @@ export async function fetchOverview(settings: ServerConnection.ISettings): Promi
 /** Start this user's engine; it is no error that one runs already. */
 export async function startEngine(settings: ServerConnection.ISettings): Promise<void> {
   await request('engine', { method: 'POST' }, settings);
+}
+
+/** Have something done to a container; a stop takes as long as the container takes to end. */
+export async function act(
+  id: string,
+  action: Action,
+  settings: ServerConnection.ISettings
+): Promise<void> {
+  await request('actions', { method: 'POST', body: JSON.stringify({ id, action }) }, settings);
+}
+
+/** Ask for the last lines that a container has written. */
+export async function fetchLogs(
+  id: string,
+  settings: ServerConnection.ISettings
+): Promise<string> {
+  const response = await request(`logs?${new URLSearchParams({ id })}`, {}, settings);
+  return response.text();
 }
 
 /**

@@ -2,15 +2,19 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { IActions, Offer, offers } from './actions';
 import { ContainerState, IContainer } from './client';
 import { ago } from './times';
 
 export interface IEntryProps {
   readonly container: IContainer;
+  /** Whether something is being done to it. */
+  readonly busy: boolean;
+  readonly actions: IActions;
   readonly trans: TranslationBundle;
 }
 
-export function Entry({ container, trans }: IEntryProps): JSX.Element {
+export function Entry({ container, busy, actions, trans }: IEntryProps): JSX.Element {
   const { id, name, image, command, state, status, created, ports } = container;
   const moment = new Date(created * 1000);
   return (
@@ -32,9 +36,39 @@ export function Entry({ container, trans }: IEntryProps): JSX.Element {
           {trans.__('created %1', ago(created))}
         </time>
       </div>
-      <div className="nbc-Entry-status">{status}</div>
+      <div className="nbc-Entry-facts nbc-Entry-state">
+        <span className="nbc-Entry-status">{status}</span>
+        <span className="nbc-Entry-actions">
+          {offers(container, trans).map((offer, place) => (
+            // By its place: where Stop becomes Start, the keyboard's focus stays.
+            <ActionButton key={place} {...{ offer, busy, container, actions }} />
+          ))}
+        </span>
+      </div>
       {ports && <div className="nbc-Entry-ports">{ports}</div>}
     </li>
+  );
+}
+
+interface IActionButtonProps {
+  readonly offer: Offer;
+  readonly busy: boolean;
+  readonly container: IContainer;
+  readonly actions: IActions;
+}
+
+function ActionButton({ offer, busy, container, actions }: IActionButtonProps): JSX.Element {
+  return (
+    <button
+      className="nbc-Action"
+      // Not disabled: that would take the keyboard's focus away while it works.
+      aria-disabled={busy}
+      aria-label={`${offer.label}: ${container.name}`}
+      title={offer.label}
+      onClick={() => busy || actions(container, offer.action)}
+    >
+      <offer.icon.react tag="span" />
+    </button>
   );
 }
 

@@ -2,14 +2,16 @@
  * The containers of this user's engine, live, in JupyterLab's side bar.
  *
  * This file only wires. Reading order: `client` (what the server is asked), `model` (what is known, kept up to date),
- * `panel`, `list`, `entry`, `notice` (how it is shown), `commands`.
+ * `panel`, `list`, `entry`, `notice` (how it is shown), `commands`, `actions` (what is done to a container), `logs`.
  */
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { actionsOf } from './actions';
 import { addCommands, CommandIDs } from './commands';
+import { logsIn } from './logs';
 import { ContainersModel } from './model';
 import { ContainersPanel } from './panel';
 import { Settings } from './settings';
@@ -41,7 +43,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       saveShowStopped: value => settings.save('showStopped', value)
     });
 
-    const panel = new ContainersPanel({ commands: app.commands, model, trans });
+    const actions = actionsOf({ model, trans, showLogs: logsIn(app.shell, model, trans) });
+    const panel = new ContainersPanel({ actions, commands: app.commands, model, trans });
     app.shell.add(panel, 'left', { rank: RANK, type: 'Containers' });
     restorer?.add(panel, ContainersPanel.ID);
     for (const command of Object.values(CommandIDs)) {

@@ -3,37 +3,41 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import { IActions } from './actions';
 import { IContainer } from './client';
 import { Entry } from './entry';
 import { ContainersModel } from './model';
 import { Notice } from './notice';
 
 export class ContainerList extends ReactWidget {
-  constructor(model: ContainersModel, trans: TranslationBundle) {
+  constructor(model: ContainersModel, actions: IActions, trans: TranslationBundle) {
     super();
     this.addClass('nbc-List');
     this._model = model;
+    this._actions = actions;
     this._trans = trans;
   }
 
   protected override render(): JSX.Element {
     return (
       <UseSignal signal={this._model.changed}>
-        {() => <Body model={this._model} trans={this._trans} />}
+        {() => <Body model={this._model} actions={this._actions} trans={this._trans} />}
       </UseSignal>
     );
   }
 
   private readonly _model: ContainersModel;
+  private readonly _actions: IActions;
   private readonly _trans: TranslationBundle;
 }
 
 interface IBodyProps {
   readonly model: ContainersModel;
+  readonly actions: IActions;
   readonly trans: TranslationBundle;
 }
 
-function Body({ model, trans }: IBodyProps): JSX.Element {
+function Body({ model, actions, trans }: IBodyProps): JSX.Element {
   const answers = model.overview?.engine.answers ?? false;
   const shown = (model.overview?.containers ?? []).filter(
     container => model.showStopped || runs(container)
@@ -53,7 +57,13 @@ function Body({ model, trans }: IBodyProps): JSX.Element {
       {answers && shown.length > 0 ? (
         <ul className="nbc-List-entries" aria-label={trans.__('Containers')}>
           {shown.map(container => (
-            <Entry key={container.id} container={container} trans={trans} />
+            <Entry
+              key={container.id}
+              container={container}
+              busy={model.isBusy(container.id)}
+              actions={actions}
+              trans={trans}
+            />
           ))}
         </ul>
       ) : (

@@ -10,7 +10,7 @@ import { IDisposable } from '@lumino/disposable';
 import { Poll, Throttler } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { fetchOverview, followChanges, IOverview, startEngine } from './client';
+import { act, Action, fetchLogs, fetchOverview, followChanges, IOverview, startEngine } from './client';
 
 /** A burst of events, such as the end of thirty containers, is one request in so many milliseconds. */
 const BURST_MS = 100;
@@ -117,6 +117,29 @@ export class ContainersModel implements IDisposable {
     }
   }
 
+  /** Whether something is being done to a container. */
+  isBusy(id: string): boolean {
+    return this._busy.has(id);
+  }
+
+  /** Do something to a container, because the user says so. */
+  async act(id: string, action: Action): Promise<void> {
+    this._busy.add(id);
+    this._changed.emit();
+    try {
+      await act(id, action, this._server);
+    } finally {
+      this._busy.delete(id);
+      this._changed.emit();
+      this.refresh();
+    }
+  }
+
+  /** Return the last lines that a container has written. */
+  logs(id: string): Promise<string> {
+    return fetchLogs(id, this._server);
+  }
+
   private async _load(): Promise<void> {
     try {
       // What changes while an answer is on its way is not in it.
@@ -181,6 +204,7 @@ export class ContainersModel implements IDisposable {
   private readonly _poll: Poll<void, Error>;
   private readonly _burst: Throttler<void>;
   private readonly _changed = new Signal<this, void>(this);
+  private readonly _busy = new Set<string>();
   private _following: AbortController | null = null;
   private _overview: IOverview | null = null;
   private _failure = '';

@@ -5,6 +5,7 @@ import { CommandRegistry } from '@lumino/commands';
 import { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 
+import { IActions } from './actions';
 import { CommandIDs } from './commands';
 import { containersIcon } from './icons';
 import { ContainerList } from './list';
@@ -13,7 +14,7 @@ import { ContainersModel } from './model';
 export class ContainersPanel extends Panel {
   constructor(options: ContainersPanel.IOptions) {
     super();
-    const { commands, model, trans } = options;
+    const { actions, commands, model, trans } = options;
     this._model = model;
     this.id = ContainersPanel.ID;
     this.addClass('nbc-Panel');
@@ -30,7 +31,7 @@ export class ContainersPanel extends Panel {
       toolbar.addItem(id, button);
     }
     this.addWidget(toolbar);
-    this.addWidget(new ContainerList(model, trans));
+    this.addWidget(new ContainerList(model, actions, trans));
   }
 
   override dispose(): void {
@@ -67,6 +68,7 @@ export namespace ContainersPanel {
   export const ID = 'nbcontainers-panel';
 
   export interface IOptions {
+    readonly actions: IActions;
     readonly commands: CommandRegistry;
     readonly model: ContainersModel;
     readonly trans: TranslationBundle;

@@ -3,11 +3,13 @@
 Requests enter under ``/nbcontainers/…`` with Jupyter's token or cookie; only the Docker Engine API leaves, through
 ``nbcontainers.client``. Nothing here waits on the server's event loop: the engine is asked in threads.
 
-========  =========================  ==========================================================================
+========  ============================  =======================================================================
 ``GET``   ``/nbcontainers/containers``  whether an engine answers, and its containers
 ``GET``   ``/nbcontainers/events``      what happens to containers, as server-sent events, until the client goes
+``GET``   ``/nbcontainers/logs``        the last lines that a container has written
+``POST``  ``/nbcontainers/actions``     start, stop, unpause or remove a container
 ``POST``  ``/nbcontainers/engine``      start this user's engine
-========  =========================  ==========================================================================
+========  ============================  =======================================================================
 
 Reading order: ``settings``, ``engine``, ``changes``, ``handlers``.
 

@@ -5,23 +5,47 @@ the engine goes, comes back, or is another one.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 
 from nbcontainers.client.connect import Client, address, connect, own_address, start_engine
 from nbcontainers.client.listing import ListedContainer, containers
-from nbcontainers.errors import Conflict, Unavailable
+from nbcontainers.errors import Conflict, InvalidArgument, Unavailable
 from nbcontainers.server.changes import Changes
 
 ANSWER_SECONDS = 5
+ACTION_SECONDS = 60  # a container may take its time to end
+LOG_LINES = 2000
 _THREADS = 4
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 _Result = TypeVar("_Result")
+
+
+def _check(container: str) -> None:
+    """Refuse what is no name or id: the client would make it a part of another address."""
+    if not _NAME.fullmatch(container):
+        raise InvalidArgument(f"invalid container: '{container}'")
+
+
+def _remove(client: Client, container: str) -> None:
+    with suppress(NotFound):  # somebody else was first
+        client.api.remove_container(container)
+
+
+ACTIONS: dict[str, Callable[[Client, str], object]] = {
+    "start": lambda client, container: client.api.start(container),
+    "stop": lambda client, container: client.api.stop(container),
+    "unpause": lambda client, container: client.api.unpause(container),
+    "remove": _remove,
+}
+"""What can be done to a container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +86,8 @@ class Engine:
         self._may_start = may_start
         # Threads of its own: an engine that hangs must not take those that Jupyter reads files with.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbcontainers")
+        # And containers that take their time to end must not keep the list from being asked for.
+        self._acting = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbcontainers-acting")
 
     @property
     def is_own(self) -> bool:
@@ -86,6 +112,42 @@ class Engine:
         if not self.is_own:
             raise Conflict(f"the engine at '{self.address}' is not this user's own: start it where it is")
         await self._in_thread(start_engine)
+
+    async def act(self, container: str, action: str) -> None:
+        """Do something to a container; what is so already is no error.
+
+        Args:
+            container: Its id.
+            action: One of ``ACTIONS``.
+
+        Raises:
+            InvalidArgument: There is no such action, or a container cannot be called so.
+            docker.errors.APIError: The engine refuses.
+            Unavailable: No engine answers.
+        """
+        if action not in ACTIONS:
+            raise InvalidArgument(f"invalid action: '{action}': {', '.join(ACTIONS)}")
+        _check(container)
+        await asyncio.get_running_loop().run_in_executor(self._acting, self._act, container, action)
+
+    def _act(self, container: str, action: str) -> None:
+        with closing(connect(self.address, start=False, timeout_seconds=ACTION_SECONDS)) as client:
+            ACTIONS[action](client, container)
+
+    async def logs(self, container: str) -> bytes:
+        """Return the last lines that a container has written.
+
+        Raises:
+            InvalidArgument: A container cannot be called so.
+            docker.errors.APIError: The engine refuses.
+            Unavailable: No engine answers.
+        """
+        _check(container)
+        return await self._in_thread(lambda: self._logs(container))
+
+    def _logs(self, container: str) -> bytes:
+        with closing(self._connect()) as client:
+            return bytes(client.api.logs(container, tail=LOG_LINES))
 
     def changes(self) -> Changes:
         """Return what happens to containers from now on, to be used as a context manager."""

@@ -6,17 +6,21 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
+from typing import Any
 
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado.iostream import StreamClosedError
 from tornado.web import authenticated
 
-from nbcontainers.errors import Conflict, Unavailable
+from nbcontainers.client.connect import LOST
+from nbcontainers.errors import Conflict, InvalidArgument, Unavailable
 from nbcontainers.server.changes import Changes
 from nbcontainers.server.engine import Engine
 
@@ -39,6 +43,19 @@ class Handler(APIHandler):
         """Answer with an error's own words."""
         self.set_status(status)
         self.finish(json.dumps({"message": str(error)}))
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Answer as the engine does where it refuses."""
+        try:
+            yield
+        except InvalidArgument as error:
+            self.refuse(HTTPStatus.BAD_REQUEST, error)
+        except APIError as error:
+            status = HTTPStatus(error.status_code or HTTPStatus.SERVICE_UNAVAILABLE)
+            self.refuse(status, Exception(error.explanation or error))
+        except (Unavailable, DockerException, *LOST) as error:
+            self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
 
 
 class ContainersHandler(Handler):
@@ -67,6 +84,34 @@ class EngineHandler(Handler):
         else:
             self.set_status(HTTPStatus.NO_CONTENT)
             self.finish()
+
+
+class ActionsHandler(Handler):
+    """``/nbcontainers/actions``: its body is JSON, ``{"id": CONTAINER, "action": "stop"}``."""
+
+    @authenticated
+    @authorized
+    async def post(self) -> None:
+        """Do something to a container, and answer when it is done."""
+        asked: Any = self.get_json_body()
+        with self.refusals():
+            if not isinstance(asked, dict):
+                raise InvalidArgument('the body must be JSON: {"id": CONTAINER, "action": ACTION}')
+            await self.engine.act(str(asked.get("id", "")), str(asked.get("action", "")))
+            self.set_status(HTTPStatus.NO_CONTENT)
+            self.finish()
+
+
+class LogsHandler(Handler):
+    """``/nbcontainers/logs?id=CONTAINER``."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        """Tell the last lines that a container has written, as text."""
+        with self.refusals():
+            lines = await self.engine.logs(self.get_query_argument("id"))
+            self.finish(lines.decode(errors="replace"), set_content_type="text/plain; charset=utf-8")
 
 
 class EventsHandler(Handler):
@@ -117,8 +162,10 @@ class EventsHandler(Handler):
 def routes(base_url: str, engine: Engine) -> list[tuple[str, type[Handler], dict[str, Engine]]]:
     """Return Tornado's routes."""
     handlers: dict[str, type[Handler]] = {
+        "actions": ActionsHandler,
         "containers": ContainersHandler,
         "engine": EngineHandler,
         "events": EventsHandler,
+        "logs": LogsHandler,
     }
     return [(url_path_join(base_url, PREFIX, path), handler, {"engine": engine}) for path, handler in handlers.items()]

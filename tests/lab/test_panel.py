@@ -118,3 +118,25 @@ def test_nothing_is_asked_for_while_nobody_looks(page: Page, jupyter: JupyterPro
     assert [url for url in asked if "/nbcontainers/" in url] == []
     page.get_by_role("tab", name="Containers").click()
     expect(entry(panel, "unseen")).to_contain_text("exited")
+
+
+def test_containers_are_handled_with_the_keyboard_alone(
+    page: Page, jupyter: JupyterProcess, engine: EngineProcess
+) -> None:
+    command = ["sh", "-c", "trap 'exit 0' TERM; echo hello from web; sleep 600 & wait"]
+    engine.client.containers.create("busybox", command, name="web").start()
+    panel = open_panel(page, jupyter)
+    panel.get_by_role("button", name="Show logs: web").press("Enter")
+    logs = page.get_by_role("log", name="Logs of web")
+    expect(logs).to_contain_text("hello from web")
+    expect(logs).to_be_focused()
+    panel.get_by_role("button", name="Stop: web").press("Enter")
+    start = panel.get_by_role("button", name="Start: web")
+    expect(start).to_be_focused()  # where Stop was
+    start.press("Enter")
+    expect(entry(panel, "web")).to_contain_text("running")
+    expect(logs).to_have_text("hello from web\nhello from web\n")
+    engine.client.containers.get("web").kill()
+    panel.get_by_role("button", name="Remove: web").press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Remove").press("Enter")
+    expect(panel.get_by_text("No containers yet")).to_be_visible()

@@ -177,3 +177,38 @@ def test_a_user_without_root_is_told_so(own: OwnEngine) -> None:
     environment = {**os.environ, **own.environment}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert "it needs root, this is user 65534" in done.stdout
+
+
+def act(jupyter: JupyterProcess, container: str, action: str) -> tuple[int, Any]:
+    return jupyter.request("POST", "/nbcontainers/actions", body={"id": container, "action": action})
+
+
+def test_what_is_done_to_a_container(jupyter: JupyterProcess, engine: EngineProcess) -> None:
+    web = engine.client.containers.create("busybox", ["sh", "-c", "echo one; echo two >&2; exec sleep 600"])
+    assert act(jupyter, web.id, "start") == (204, None)
+    assert overview(jupyter)["containers"][0]["state"] == "running"
+    until(lambda: web.logs().count(b"\n") == 2)
+    with jupyter.stream(f"/nbcontainers/logs?id={web.id}") as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert sorted(answer.read().split()) == [b"one", b"two"]
+    status, body = act(jupyter, web.id, "remove")
+    assert (status, "cannot remove container" in body["message"]) == (409, True)
+    web.pause()
+    assert act(jupyter, web.id, "unpause") == (204, None)
+    web.kill()
+    assert act(jupyter, web.id, "stop") == (204, None)
+    assert act(jupyter, web.id, "remove") == (204, None)
+    assert act(jupyter, web.id, "remove") == (204, None)
+    assert overview(jupyter)["containers"] == []
+
+
+def test_what_cannot_be_done(jupyter: JupyterProcess, engine: EngineProcess) -> None:
+    assert act(jupyter, "nobody", "start") == (404, {"message": "no such container: nobody"})
+    assert act(jupyter, "nobody", "fly") == (
+        400,
+        {"message": "invalid action: 'fly': start, stop, unpause, remove"},
+    )
+    assert act(jupyter, "../images/x", "stop")[0] == 400
+    assert jupyter.request("POST", "/nbcontainers/actions", body=["stop"])[0] == 400
+    assert jupyter.request("GET", "/nbcontainers/logs?id=nobody")[0] == 404
+    assert jupyter.request("GET", "/nbcontainers/logs?id=a%2Fb")[0] == 400
