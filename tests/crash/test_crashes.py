@@ -119,7 +119,8 @@ def test_a_container_whose_shim_was_killed_is_dead(engine: EngineProcess) -> Non
     container.reload()
     assert container.status == "dead"
     assert container.attrs["State"]["Error"]
-    assert not os.path.exists(f"/proc/{pid}/root/bin")
+    # It is killed by then, but on a busy machine need not have died.
+    until(lambda: not os.path.exists(f"/proc/{pid}/root/bin"))
 
 
 def test_a_second_engine_on_the_same_state_is_refused(engine: EngineProcess, tmp_path: Path) -> None:
