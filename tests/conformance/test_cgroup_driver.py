@@ -13,7 +13,7 @@ import pytest
 from nbcontainers.errors import Conflict, Error, InvalidArgument, SyscallError, Unavailable
 from nbcontainers.linux import cgroups, processes
 from nbcontainers.linux.cgroups import Cgroup, checks, killing
-from nbcontainers.linux.cgroups.v2 import weight_of_shares
+from nbcontainers.linux.cgroups.v2_limits import weight_of_shares
 from nbcontainers.runtime.spec import LinuxResources
 from tests.conformance.cgroup_bench import MEGABYTE, SLEEP, SPIN, Bench, Disk
 from tests.require import cgroup_driver

@@ -5,8 +5,9 @@ version 2 there is one hierarchy for all. A machine may have both mounted: then 
 hierarchy owns it. All drivers here have one interface (``Cgroup``): limits go in as the OCI runtime specification
 has them, use comes out as ``Usage``.
 
-Reading order: ``common`` (the interface), ``v2`` (the simpler one), ``v1``, ``hybrid``; beside them ``files`` (reading
-and writing what the kernel shows), ``checks`` (limits that make no sense), ``killing``.
+Reading order: ``common`` (the interface), ``v2`` (the simpler one), ``v2_limits`` (which limit is written into which
+file), ``v1``, ``v1_limits``, ``hybrid``; beside them ``files`` (reading and writing what the kernel shows), ``checks``
+(limits that make no sense), ``killing``.
 
 Example:
     >>> driver = detect()

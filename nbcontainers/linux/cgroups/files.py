@@ -154,3 +154,15 @@ def subdirectories(directory: str) -> set[str]:
         if error.errno in (errno.ENOENT, errno.ENODEV):
             return set()
         raise _failure("scandir", error, directory) from None
+
+
+def read_text(path: str) -> str:
+    """Return what a file of one line says.
+
+    Raises:
+        OSError: ENOENT, it or its group is not there.
+
+    Source: cgroups(7).
+    """
+    with open(path) as file:
+        return file.read().strip()

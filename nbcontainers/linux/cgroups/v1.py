@@ -15,27 +15,19 @@ import os
 import select
 import time
 
-from nbcontainers.errors import Error, SyscallError, Unavailable
+from nbcontainers.errors import Error, SyscallError
 from nbcontainers.linux import processes
-from nbcontainers.linux.cgroups import checks
 from nbcontainers.linux.cgroups.common import PAUSE_SECONDS, Cgroup, Driver, Usage, make_directory
-from nbcontainers.linux.cgroups.files import Files, read_whole, subdirectories
+from nbcontainers.linux.cgroups.files import Files, read_text, read_whole, subdirectories
 from nbcontainers.linux.cgroups.killing import kill_all
+from nbcontainers.linux.cgroups.v1_limits import NO_LIMIT, LimitsV1, controller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nbcontainers.runtime.spec import LinuxBlockIO, LinuxCPU, LinuxDeviceCgroup, LinuxMemory, LinuxResources
+    from nbcontainers.runtime.spec import LinuxResources
 
-_NO_LIMIT = 1 << 60
 _NANOSECONDS_PER_TICK = 10**9 // os.sysconf("SC_CLK_TCK")
 _FREEZE_SECONDS = 2.0
-_CPU_FILES = (
-    ("period", "cpu.cfs_period_us"),
-    ("quota", "cpu.cfs_quota_us"),
-    ("shares", "cpu.shares"),
-    ("realtimePeriod", "cpu.rt_period_us"),
-    ("realtimeRuntime", "cpu.rt_runtime_us"),
-)
 _WANTED = ("memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "freezer", "devices")
 
 
@@ -125,86 +117,7 @@ class CgroupV1(Cgroup):
 
         Source: OCI runtime-spec, config-linux.md § Control groups.
         """
-        if memory := resources.get("memory"):
-            self._apply_memory(memory)
-        if cpu := resources.get("cpu"):
-            self._apply_cpu(cpu)
-        if pids := resources.get("pids"):
-            limit = pids["limit"]
-            self._controller("pids").write("pids.max", str(limit) if limit > 0 else "max")
-        if block_io := resources.get("blockIO"):
-            self._apply_block_io(block_io)
-        for device in resources.get("devices", ()):
-            self._controller("devices").write("devices.allow" if device["allow"] else "devices.deny", _rule(device))
-
-    def _apply_memory(self, memory: LinuxMemory) -> None:
-        checks.check_memory(memory)
-        files = self._controller("memory")
-        if "reservation" in memory:
-            files.write("memory.soft_limit_in_bytes", str(memory["reservation"]))
-        limit, swap = memory.get("limit"), memory.get("swap")
-        if limit is not None or swap is not None:
-            self._limit_memory(files, limit, swap)
-        if "swappiness" in memory:
-            files.write("memory.swappiness", str(memory["swappiness"]))
-        if "disableOOMKiller" in memory:
-            files.write("memory.oom_control", str(int(memory["disableOOMKiller"])))
-
-    def _limit_memory(self, files: Files, limit: int | None, swap: int | None) -> None:
-        """Set the limit of memory, and that of memory and swap together, which may never be below it."""
-        alone, together = files.number("memory.limit_in_bytes"), files.number("memory.memsw.limit_in_bytes")
-        above = limit is not None and (limit < 0 or limit > together) and bool(together)
-        if limit is not None and swap is None and above and together < _NO_LIMIT:
-            raise checks.swap_below_memory(limit, together)
-        if limit is None and swap is not None and 0 <= swap < alone:
-            raise checks.swap_below_memory(alone if alone < _NO_LIMIT else -1, swap)
-        writes = [("memory.limit_in_bytes", limit), ("memory.memsw.limit_in_bytes", swap)]
-        try:
-            for name, value in reversed(writes) if above else writes:
-                if value is not None:
-                    files.write(name, str(value))
-        except SyscallError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            files.write("memory.limit_in_bytes", str(alone))  # where it was lowered, and the other could not be
-            used = files.number("memory.memsw.usage_in_bytes") or files.number("memory.usage_in_bytes")
-            raise checks.memory_in_use(name, value, used) from None
-
-    def _apply_cpu(self, cpu: LinuxCPU) -> None:
-        checks.check_cpu(cpu)
-        for key, name in _CPU_FILES:
-            if key in cpu:
-                value: int = cpu[key]  # type: ignore[literal-required]
-                self._controller("cpu").write(name, str(value if value > 0 else -1))
-        for key in ("cpus", "mems"):
-            if key in cpu:
-                files, asked = self._controller("cpuset"), str(cpu[key])  # type: ignore[literal-required]
-                checks.check_subset(key, asked, _content(f"{os.path.dirname(files.directory)}/cpuset.effective_{key}"))
-                files.write(f"cpuset.{key}", asked)
-
-    def _apply_block_io(self, block_io: LinuxBlockIO) -> None:
-        checks.check_block_io(block_io)
-        files = self._controller("blkio")
-        if "weight" in block_io:
-            if not checks.scheduled_by_bfq():
-                raise checks.no_weights()
-            files.write("blkio.bfq.weight", str(block_io["weight"]))
-        for weighed in block_io.get("weightDevice", ()):
-            files.write("blkio.bfq.weight_device", f"{weighed['major']}:{weighed['minor']} {weighed['weight']}")
-        for key, name in (
-            ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
-            ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
-            ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device"),
-            ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"),
-        ):
-            for device in block_io.get(key, ()):  # type: ignore[attr-defined]
-                files.write(name, f"{device['major']}:{device['minor']} {device['rate']}")
-
-    def _controller(self, name: str) -> Files:
-        files = self._files.get(name)
-        if files is None:
-            raise Unavailable(f"limits of {name}", "its hierarchy is not mounted", f"mount -t cgroup -o {name}")
-        return files
+        LimitsV1(self._files).apply(resources)
 
     def attach(self, pid: int) -> None:
         """See ``Cgroup``; one write in each hierarchy, back to back.
@@ -234,7 +147,7 @@ class CgroupV1(Cgroup):
 
         Source: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst.
         """
-        files = self._controller("freezer")
+        files = controller(self._files, "freezer")
         deadline = time.monotonic() + _FREEZE_SECONDS
         files.write("freezer.state", "FROZEN")
         while files.read("freezer.state").strip() != b"FROZEN":
@@ -249,7 +162,7 @@ class CgroupV1(Cgroup):
 
         Source: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst.
         """
-        self._controller("freezer").write("freezer.state", "THAWED")
+        controller(self._files, "freezer").write("freezer.state", "THAWED")
 
     def kill(self) -> None:
         """See ``Cgroup``; version 1 has no call for it.
@@ -268,7 +181,7 @@ class CgroupV1(Cgroup):
         if files := self._files.get("memory"):
             usage.memory_bytes = files.number("memory.usage_in_bytes")
             limit = files.number("memory.limit_in_bytes")
-            usage.memory_limit_bytes = limit if limit < _NO_LIMIT else 0
+            usage.memory_limit_bytes = limit if limit < NO_LIMIT else 0
             usage.memory_cache_bytes = files.table("memory.stat").get(b"total_inactive_file", 0)
             usage.oom_kills = self.oom_kills()
         if files := self._files.get("cpuacct"):
@@ -406,7 +319,7 @@ def _count_what_disks_do(directory: str, block: str = "/sys/block") -> None:
     for disk in os.listdir(block) if os.path.isdir(block) else ():
         if os.path.exists(f"{block}/{disk}/device"):
             try:
-                Files(directory).write("blkio.throttle.read_bps_device", f"{_content(f'{block}/{disk}/dev')} 0")
+                Files(directory).write("blkio.throttle.read_bps_device", f"{read_text(f'{block}/{disk}/dev')} 0")
             except (OSError, Error):
                 continue
 
@@ -420,20 +333,9 @@ def _inherit_cpuset(mount: str, path: str) -> None:
     for name in path.strip("/").split("/"):
         directory = f"{parent}/{name}"
         for file in ("cpuset.cpus", "cpuset.mems"):
-            if not _content(f"{directory}/{file}"):
-                Files(directory).write(file, _content(f"{parent}/{file}"))
+            if not read_text(f"{directory}/{file}"):
+                Files(directory).write(file, read_text(f"{parent}/{file}"))
         parent = directory
-
-
-def _content(path: str) -> str:
-    with open(path) as file:
-        return file.read().strip()
-
-
-def _rule(device: LinuxDeviceCgroup) -> str:
-    """Return a device rule as the controller has it, such as ``c 1:3 rwm``."""
-    numbers = ":".join("*" if device.get(key, -1) in (-1, None) else str(device[key]) for key in ("major", "minor"))
-    return f"{device.get('type', 'a')} {numbers} {device.get('access', 'rwm')}"
 
 
 def _io_bytes(text: bytes) -> tuple[int, int]:
