@@ -6,7 +6,6 @@ at the end of its input), and the container's output ends when its run does.
 """
 
 import asyncio
-import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from nbcontainers import errors
-from nbcontainers.api import frames, hijack, output
+from nbcontainers.api import frames, hijack, output, transfer
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 from nbcontainers.detach import DEFAULT_KEYS, DetachKeys, parse_keys
@@ -152,7 +151,7 @@ async def pump(stdin_fd: int, inbound: Readable, detach: DetachKeys | None) -> b
             left = False
             if detach is not None:
                 data, left = detach.feed(data)
-            await _write(stdin_fd, data)
+            await transfer.write(stdin_fd, data)
             if left:
                 return True
         return False
@@ -185,22 +184,6 @@ def _reopened(pipe_fd: int) -> int:
         raise
     finally:
         os.close(pipe_fd)
-
-
-async def _write(fd: int, data: bytes) -> None:
-    """Write all of ``data``, waiting while the container does not read."""
-    loop = asyncio.get_running_loop()
-    view = memoryview(data)
-    while view:
-        with contextlib.suppress(BlockingIOError):
-            view = view[os.write(fd, view) :]
-            continue
-        writable = loop.create_future()
-        loop.add_writer(fd, writable.set_result, None)
-        try:
-            await writable
-        finally:
-            loop.remove_writer(fd)
 
 
 def routes() -> list[Route]:

@@ -109,14 +109,25 @@ async def _read(fd: int) -> bytes:
 async def _feed(chunks: AsyncIterator[bytes], fd: int) -> None:
     is_open = True
     async for chunk in chunks:
-        view = memoryview(chunk)
-        while view and is_open:
+        if is_open:
             try:
-                view = view[os.write(fd, view) :]
-            except BlockingIOError:
-                await _ready(fd, asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer)
+                await write(fd, chunk)
             except BrokenPipeError:
                 is_open = False
+
+
+async def write(fd: int, data: bytes) -> None:
+    """Write all of ``data`` to a descriptor that does not block, and wait while nobody reads.
+
+    Raises:
+        BrokenPipeError: Nobody will any more.
+    """
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            await _ready(fd, asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer)
 
 
 async def _ready(fd: int, add: Callable[..., object], remove: Callable[[int], object]) -> None:

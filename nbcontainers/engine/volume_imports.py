@@ -16,7 +16,8 @@ from nbcontainers import errors
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container
 from nbcontainers.images.compression import Readable, decompressed
-from nbcontainers.images.unpacking import Rules, Source, Unpacker
+from nbcontainers.images.sources import Source
+from nbcontainers.images.unpacking import Rules, Unpacker
 from nbcontainers.linux import files
 from nbcontainers.volumes import Draft, Volumes
 

@@ -3,13 +3,13 @@
 Layers come in as tar archives or as the upper directories of containers, and leave as plain data (``Rootfs``) that
 only the runtime mounts. Nothing here mounts anything visible, and nothing knows of containers.
 
-Reading order: ``references`` (names), ``config`` (the OCI image configuration), ``snapshots`` (layers as directories),
-``headers``, ``packing``, ``unpacking``, ``compression`` and ``skeletons`` (trees and archives), ``layers`` (between the
-two), ``changes`` (what an import may set), ``index``, ``removal`` and ``store`` (images, tags, what is kept on disk),
-``history``, ``writing`` (a container's files as an image), ``staging`` (layers on their way in), ``exporting`` and
-``archives`` (images to archives and back); for registries the room ``registry``, then ``platforms``, ``manifests``,
-``spool``, ``fetching``, ``origins`` and ``pulling``, ``parcels`` and ``pushing``; ``layout``
-(a folder that anybody may have made).
+Reading order: ``references`` (names), ``config`` (the OCI image configuration), ``snapshots`` (layers as
+directories), ``headers``, ``packing``, ``sources``, ``unpacking``, ``holes``, ``compression`` and ``skeletons``
+(trees and archives), ``layers`` (between the two), ``changes`` (what an import may set), ``index``, ``removal`` and
+``store`` (images, tags, what is kept on disk), ``history``, ``writing`` (a container's files as an image),
+``staging`` (layers on their way in), ``exporting`` and ``archives`` (images to archives and back); for registries the
+room ``registry``, then ``platforms``, ``manifests``, ``spool``, ``fetching``, ``origins`` and ``pulling``,
+``parcels`` and ``pushing``; ``layout`` (a folder that anybody may have made).
 
 Example:
     >>> images = Images(Path("/var/lib/nbcontainers/images"))

@@ -27,9 +27,10 @@ from nbcontainers.images.exporting import BLOBS, NAME_ANNOTATION, REFERENCE_ANNO
 from nbcontainers.images.headers import Archive
 from nbcontainers.images.packing import Hash
 from nbcontainers.images.references import check_new
+from nbcontainers.images.sources import Source
 from nbcontainers.images.staging import Stack, Staged, unpack
 from nbcontainers.images.store import Image, Images
-from nbcontainers.images.unpacking import Source, clean
+from nbcontainers.images.unpacking import clean
 
 _LARGEST_DOCUMENT = 8 << 20
 _MOST_DOCUMENTS = 64 << 20

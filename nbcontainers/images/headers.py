@@ -102,7 +102,7 @@ def write(member: tarfile.TarInfo) -> bytes:
 
 
 class Source(Protocol):
-    """A stream that an archive is read from, forward, as ``unpacking.Source`` is."""
+    """A stream that an archive is read from, forward, as ``sources.Source`` is."""
 
     def tell(self) -> int:
         """Return how much has been read."""

@@ -17,7 +17,8 @@ from nbcontainers import errors
 from nbcontainers.images.compression import Readable, decompressed
 from nbcontainers.images.packing import Hash, Packer, Sink, copy_by_reading
 from nbcontainers.images.skeletons import Recorder, assemble
-from nbcontainers.images.unpacking import Rules, Source, Unpacker
+from nbcontainers.images.sources import Source
+from nbcontainers.images.unpacking import Rules, Unpacker
 from nbcontainers.linux import files
 from nbcontainers.runtime.rootfs import open_rootfs
 from nbcontainers.runtime.spec import Rootfs

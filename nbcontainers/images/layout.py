@@ -25,6 +25,7 @@ from nbcontainers.images.exporting import INDEX_TYPE, REFERENCE_ANNOTATION
 from nbcontainers.images.manifests import Contents
 from nbcontainers.images.parcels import Gzipped
 from nbcontainers.images.registry import Descriptor, Manifest, media
+from nbcontainers.linux.descriptors import write_all
 from nbcontainers.linux.files import RESOLVE_NO_SYMLINKS
 from nbcontainers.linux.mounts import RESOLVE_IN_ROOT, openat2
 
@@ -275,7 +276,7 @@ class LayoutWriter(Layout):
                 nonlocal size
                 digest.update(data)
                 size += len(data)
-                _write_all(fd, data)
+                write_all(fd, data)
 
             sink = Gzipped(write)
             layers.write(directory, sink)
@@ -324,7 +325,7 @@ class LayoutWriter(Layout):
 
     def _write(self, dir_fd: int, name: str, data: bytes) -> None:
         with self._temporary(dir_fd) as (fd, temporary):
-            _write_all(fd, data)
+            write_all(fd, data)
             self._settle(dir_fd, fd, temporary, name)
 
     @contextlib.contextmanager
@@ -379,9 +380,3 @@ def _sweep(dir_fd: int) -> None:
         if name.startswith(_TEMPORARY):
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=dir_fd)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

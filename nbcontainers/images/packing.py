@@ -18,6 +18,7 @@ from typing import Protocol
 
 from nbcontainers.images import headers
 from nbcontainers.linux import files, overlay
+from nbcontainers.linux.descriptors import write_all
 
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
@@ -88,9 +89,7 @@ class Descriptor:
 
     def write(self, data: bytes) -> None:
         """Take bytes."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        write_all(self._fd, data)
 
     def copy(self, fd: int, size: int) -> None:
         """Take a file's bytes."""

@@ -19,6 +19,7 @@ from isal import isal_zlib
 from nbcontainers import errors
 from nbcontainers.images import layers
 from nbcontainers.images.packing import copy_by_reading
+from nbcontainers.linux.descriptors import write_all
 
 _GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 2
@@ -75,9 +76,7 @@ class Parcel:
         if self._failure is not None:
             raise errors.Conflict("the push has ended") from self._failure
         self._hash.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        write_all(self._file.fileno(), data)
         self._read = read
         self._written += len(data)
         self._loop.call_soon_threadsafe(self._changed.set)

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 from nbcontainers import errors
+from nbcontainers.linux.descriptors import write_all
 
 
 class Spool:
@@ -44,9 +45,7 @@ class Spool:
             OSError: ENOSPC, the disk is full.
         """
         self._hash.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        write_all(self._file.fileno(), data)
         with self._changed:
             self._written += len(data)
             self._changed.notify_all()

@@ -20,116 +20,15 @@ from types import TracebackType
 from typing import cast
 
 from nbcontainers import errors
-from nbcontainers.images.compression import FAILURES, Readable
+from nbcontainers.images import holes
+from nbcontainers.images.compression import FAILURES
 from nbcontainers.images.headers import Archive
 from nbcontainers.images.packing import OPAQUE_MARKER, OVERLAY_XATTR, WHITEOUT_PREFIX, XATTR_PREFIX
-from nbcontainers.images.skeletons import Recorder
+from nbcontainers.images.sources import COPY_BYTES, Source
 from nbcontainers.linux import files, mounts, overlay
 
-_COPY_BYTES = 1 << 20
-_HOLE_BYTES = 1 << 16
 _MOST_OPENED = 128
-_ZEROS = bytes(_HOLE_BYTES)
-_LARGEST_FILE = (1 << 63) - 1  # off_t
 _FAILURES: tuple[type[Exception], ...] = (tarfile.TarError, OSError, ValueError, OverflowError, *FAILURES)
-
-
-class Source:
-    """A stream as ``tarfile`` reads it: forward only, and nothing ahead of what it asks for.
-
-    Args:
-        stream: The archive, not compressed.
-        recorder: Keeps what is read, but for the contents of files.
-    """
-
-    def __init__(self, stream: Readable, recorder: Recorder | None = None) -> None:
-        self._stream = stream
-        self._recorder = recorder
-        self._position = 0
-        self._last = b""
-        self._again = b""
-        self._bound: int | None = None
-
-    def tell(self) -> int:
-        """Return how much has been read."""
-        return self._position
-
-    def seek(self, position: int) -> int:
-        """Skip forward."""
-        if position < self._position:
-            raise tarfile.StreamError("seeking backwards is not allowed")
-        while self._position < position and self.read(min(position - self._position, _COPY_BYTES)):
-            continue
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        """Return so many bytes, less only at the end."""
-        if self._again:
-            return self._read_again(size)
-        if self._bound is not None:
-            self._bound -= size
-            if self._bound < 0:
-                raise tarfile.ReadError("a member's header is too long")
-        parts = []
-        while size and (data := self._stream.read(min(size, _COPY_BYTES) if size > 0 else _COPY_BYTES)):
-            parts.append(data)
-            size = max(size - len(data), 0) if size > 0 else size
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._position += len(data)
-        self._last = data
-        if self._recorder is not None and data:
-            self._recorder.keep(data)
-        return data
-
-    def unread(self, data: bytes) -> None:
-        """Have the last bytes that were read come again."""
-        self._again = data
-        self._position -= len(data)
-
-    def bound(self, size: int | None) -> None:
-        """Have ``read`` fail after so many more bytes; None for no such limit."""
-        self._bound = size
-
-    def _read_again(self, size: int) -> bytes:
-        size = len(self._again) if size < 0 else size
-        data, self._again = self._again[:size], self._again[size:]
-        self._position += len(data)
-        self._last = data
-        return data if len(data) == size or self._again else data + self.read(size - len(data))
-
-    def read_content(self, size: int) -> bytes:
-        """Return at most so many bytes of a file that ``content`` was said of.
-
-        Raises:
-            EOFError: The stream ends.
-        """
-        data = self._stream.read(min(size, _COPY_BYTES))
-        if not data:
-            raise EOFError("unexpected end of data")
-        self._position += len(data)
-        return data
-
-    def content(self, size: int, path: str) -> None:
-        """Say that a file's content comes next.
-
-        Raises:
-            tarfile.ReadError: No file can have that many bytes, or that few, as an extended header may say.
-        """
-        if not 0 <= size <= _LARGEST_FILE:
-            raise tarfile.ReadError(f"'{path}' has {size} bytes")
-        if self._recorder is not None:
-            self._recorder.content(size, path)
-
-    def finish(self) -> None:
-        """Read to the end of the stream, past what ends the archive.
-
-        Raises:
-            tarfile.ReadError: The archive did not end: a header is damaged.
-        """
-        if self._last.strip(b"\0"):
-            raise tarfile.ReadError("bad checksum in a member's header")
-        while self.read(_COPY_BYTES):
-            continue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,7 +280,7 @@ class Unpacker:
         while left:
             data = self._source.read_content(left)
             left -= len(data)
-            ends_with_hole = _write(fd, data)
+            ends_with_hole = holes.write(fd, data)
             if self._digests is not None:
                 sha256.update(data)
         if ends_with_hole:
@@ -403,11 +302,11 @@ class Unpacker:
             if left < 0 or size < 0 or not 0 <= offset <= member.size - size:
                 raise tarfile.ReadError(f"the map of the sparse file '{member.name}' is damaged")
             os.lseek(fd, offset, os.SEEK_SET)
-            for begin in range(0, size, _COPY_BYTES):
-                data = self._source.read(wanted := min(size - begin, _COPY_BYTES))
+            for begin in range(0, size, COPY_BYTES):
+                data = self._source.read(wanted := min(size - begin, COPY_BYTES))
                 if len(data) < wanted:
                     raise tarfile.ReadError("unexpected end of data")
-                _write(fd, data)
+                holes.write(fd, data)
         os.ftruncate(fd, member.size)
 
     def _link(self, parent_fd: int, name: str, member: tarfile.TarInfo) -> None:
@@ -452,29 +351,6 @@ class Unpacker:
                     os.utime(fd, (member.mtime, member.mtime))
                 finally:
                     os.close(fd)
-
-
-def _write(fd: int, data: bytes) -> bool:
-    """Write a part of a new file; what is all zeros for long enough becomes a hole. Say whether it ends with one."""
-    view = memoryview(data)
-    begin = end = 0
-    while begin < len(data):
-        end = begin
-        while end < len(data) and not _is_hole(data, end):
-            end += _HOLE_BYTES
-        part = view[begin:end]
-        while part:
-            part = part[os.write(fd, part) :]
-        begin = end
-        while begin < len(data) and _is_hole(data, begin):
-            begin += _HOLE_BYTES
-        if begin > end:
-            os.lseek(fd, min(begin, len(data)) - end, os.SEEK_CUR)
-    return begin > end
-
-
-def _is_hole(data: bytes, begin: int) -> bool:
-    return data.startswith(_ZEROS, begin) or (begin + _HOLE_BYTES > len(data) and not data[begin:].strip(b"\0"))
 
 
 def clean(name: str) -> str:

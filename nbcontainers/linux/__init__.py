@@ -5,8 +5,8 @@ refuses. The tutorials import these modules directly: what teaches a namespace i
 ``netlink`` and ``nftables`` import nothing beyond ``ctypes``, because the launcher loads them.
 
 Reading order: ``libc`` (how a system call is made from Python), ``namespaces``, ``processes``, ``mounts``,
-``overlay``, ``files``, ``cgroups``, ``capabilities``, ``seccomp``, ``inotify``, ``netlink``, ``traffic``,
-``packets``, ``nftables``.
+``overlay``, ``descriptors``, ``files``, ``cgroups``, ``capabilities``, ``seccomp``, ``inotify``, ``netlink``,
+``traffic``, ``packets``, ``nftables``.
 
 Example:
     >>> pid, pidfd = processes.clone(namespaces.CLONE_NEWUTS)

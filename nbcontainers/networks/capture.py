@@ -9,6 +9,7 @@ import os
 import select
 import time
 
+from nbcontainers.linux.descriptors import write_all
 from nbcontainers.linux.packets import ARPHRD_ETHER, RETIRE_MS, PacketRing
 from nbcontainers.networks import pcapng
 
@@ -42,7 +43,7 @@ class Capture:
         Raises:
             OSError: EPIPE when nobody reads any more.
         """
-        _write(fd, pcapng.section())
+        write_all(fd, pcapng.section())
         while True:
             ready = self._wait(fd)
             if fd in ready:
@@ -86,7 +87,7 @@ class Capture:
             self._delivered += 1
         data = b"".join(pieces)
         self._left_bytes -= len(data)
-        _write(fd, data)
+        write_all(fd, data)
 
     def _conclude(self, fd: int) -> None:
         """Write how many there were: of all interfaces together, as the kernel counts them, under the first.
@@ -97,17 +98,11 @@ class Capture:
         if self._left_bytes <= 0:
             dropped = came - self._delivered
         if came and not self._numbers:
-            _write(fd, pcapng.interface("any", ARPHRD_ETHER, self._snap_bytes))
+            write_all(fd, pcapng.interface("any", ARPHRD_ETHER, self._snap_bytes))
         if came:
-            _write(fd, pcapng.statistics(0, time.time_ns(), came=came, dropped=dropped, delivered=self._delivered))
+            write_all(fd, pcapng.statistics(0, time.time_ns(), came=came, dropped=dropped, delivered=self._delivered))
 
     def close(self) -> None:
         """Let go of the container's network namespace."""
         os.close(self._stop_fd)
         self._ring.close()
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

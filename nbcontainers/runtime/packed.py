@@ -16,6 +16,7 @@ import os
 import tempfile
 import zlib
 
+from nbcontainers.linux.descriptors import write_all
 from nbcontainers.runtime import log
 
 _GZIP = 31  # wbits for gzip's header and trailer, zlib(3) § inflateInit2
@@ -86,8 +87,8 @@ class Compressor:
             while data := source.read(_BLOCK_BYTES):
                 if self._stopped:
                     return False
-                _write(target.fileno(), gzip.compress(data))
-            _write(target.fileno(), gzip.flush())
+                write_all(target.fileno(), gzip.compress(data))
+            write_all(target.fileno(), gzip.flush())
             os.fsync(target.fileno())
         return True
 
@@ -103,12 +104,6 @@ def _unlink(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def unpacked_size(path: str) -> int:
@@ -177,7 +172,7 @@ def unpack(fd: int) -> int:
         packed, offset = Packed(fd), 0
         with tempfile.TemporaryFile(buffering=0) as file:
             while data := packed.pread(_BLOCK_BYTES, offset):
-                _write(file.fileno(), data)
+                write_all(file.fileno(), data)
                 offset += len(data)
             return os.dup(file.fileno())
     finally:

@@ -25,6 +25,8 @@ import json
 import os
 import socket
 
+from nbcontainers.linux import descriptors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,9 +81,7 @@ def send(channel: Socket, payload: bytes, fds: list[int] | tuple[int, ...] = ())
         return
     memory_fd = os.memfd_create("message", os.MFD_CLOEXEC)
     try:
-        view = memoryview(payload)
-        while view:
-            view = view[os.write(memory_fd, view) :]
+        descriptors.write_all(memory_fd, payload)
         socket.send_fds(channel, [_MEMFD], [*fds, memory_fd])
     finally:
         os.close(memory_fd)

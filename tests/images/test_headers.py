@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbcontainers.images import headers
-from nbcontainers.images.unpacking import Source
+from nbcontainers.images.sources import Source
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=300)
 MEMBERS: st.SearchStrategy[dict[str, Any]] = st.builds(
