@@ -67,8 +67,8 @@ async def logs(call: Call) -> web.StreamResponse:
 
 async def _opened(directory: str, asked: Selection) -> tuple[Place, Reader]:
     """Return where a selection begins, and a reader that is there."""
-    packed = log.is_packed(directory)
-    if not packed and (log.size(directory) <= INLINE_LOG_BYTES or (asked.tail is None and asked.since_ns is None)):
+    size, packed = log.extent(directory)
+    if not packed and (size <= INLINE_LOG_BYTES or (asked.tail is None and asked.since_ns is None)):
         place = output.place(directory, asked)
         return place, Reader(directory, place.segment, place.offset)
     return await asyncio.to_thread(_opened_slowly, directory, asked)

@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nbcontainers.errors import InvalidArgument, Unsupported
-from nbcontainers.images.references import locate
+from nbcontainers.images.references import is_sha256, locate
 
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ELSEWHERE = ("gha", "s3", "azblob", "docker")
 _FROM = {"local": ("src", "tag", "digest"), "registry": ("ref",)}
 _TO = {"local": ("dest", "tag"), "registry": ("ref",), "inline": ()}
@@ -101,7 +100,7 @@ def _source(text: str) -> CacheSpec:
     if kind == "registry":
         return CacheSpec(kind="registry", where=_reference(option, text, fields))
     digest = fields.get("digest", "")
-    if digest and not _DIGEST.fullmatch(digest):
+    if digest and not is_sha256(digest):
         raise InvalidArgument(f"invalid {option} '{text}': '{digest}' is no digest of the kind sha256")
     folder = _folder(option, text, fields, "src")
     return CacheSpec(kind="local", where=folder, tag=_tag(option, text, fields), digest=digest)

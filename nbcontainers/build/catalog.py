@@ -26,6 +26,7 @@ from nbcontainers.images import config as image_config
 from nbcontainers.images import manifests
 from nbcontainers.images.config import ImageConfig
 from nbcontainers.images.manifests import Contents
+from nbcontainers.images.references import is_sha256
 from nbcontainers.images.registry import Descriptor, media
 
 ARTIFACT_TYPE = "application/vnd.nbcontainers.buildcache.v1"
@@ -33,7 +34,6 @@ CONFIG_TYPE = "application/vnd.nbcontainers.buildcache.config.v1+json"
 KINDS = manifests.IMAGE_CONFIGS | {CONFIG_TYPE}
 """What the configuration of something may be that has steps."""
 _KEY = re.compile(r"[0-9a-f]{64}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def _of_artifact(blobs: Sequence[Descriptor], document: bytes) -> Catalog:
         raise errors.InvalidArgument(f"the cache has '{len(blobs)}' layers, and describes '{len(config.layers)}'")
     layers = []
     for layer, blob in itertools.zip_longest(config.layers, blobs):
-        if not _DIGEST.fullmatch(layer.diff_id) or layer.size < 0:
+        if not is_sha256(layer.diff_id) or layer.size < 0:
             raise errors.InvalidArgument(f"the cache's configuration is damaged: '{layer.diff_id}' is no layer")
         layers.append(SharedLayer(diff_id=layer.diff_id, blob=blob, size_bytes=layer.size))
     steps: dict[str, SharedLayer | None] = {}

@@ -110,8 +110,7 @@ def _make_mounts(
         volumes: Mounts those of them that are file systems of their own, here as well.
         read_only: Whether the root is read-only for the container.
     """
-    namespaces.unshare(namespaces.CLONE_NEWNS)
-    mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
+    mounts.unshare_mounts()
     overlay_fd = open_rootfs(rootfs)
     try:
         mounts.move_mount(overlay_fd, place)

@@ -14,12 +14,14 @@ DOCKER_HUB = "docker.io"
 _LIBRARY = "library"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_SHA256 = r"sha256:[0-9a-f]{64}"
 _REFERENCE = re.compile(
     rf"(?P<name>(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    rf"(?::(?P<tag>[\w][\w.-]{{0,127}}))?(?:@(?P<digest>{_SHA256}))?",
     re.ASCII,
 )
 _LONGEST_NAME = 255
+_DIGEST = re.compile(_SHA256)
 
 
 def normalize(reference: str) -> str:
@@ -71,6 +73,14 @@ def repository(full: str) -> str:
     """Return the name of a reference in full, without tag or digest."""
     name, digest, _ = full.partition("@")
     return name if digest else name.rpartition(":")[0]
+
+
+def is_sha256(text: str) -> bool:
+    """Say whether a text is a digest, of the one kind that is known here, and nothing else.
+
+    Source: OCI image-spec, descriptor.md § Digests.
+    """
+    return _DIGEST.fullmatch(text) is not None
 
 
 def is_digest(full: str) -> bool:

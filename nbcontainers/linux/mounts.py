@@ -32,6 +32,7 @@ from nbcontainers.linux.libc import (
     oserror,
     syscall,
 )
+from nbcontainers.linux.namespaces import CLONE_NEWNS, unshare
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -109,6 +110,20 @@ def mount(source: str | None, target: str, kind: str | None, flags: int = 0, dat
     encoded = [None if text is None else os.fsencode(text) for text in (source, kind, data)]
     if libc.mount(encoded[0], os.fsencode(target), encoded[1], flags, encoded[2]) < 0:
         oserror("mount", target)
+
+
+def unshare_mounts() -> None:
+    """Give the calling thread a mount namespace of its own, for mounts that nobody else is to see.
+
+    What is mounted outside later still comes in: a mount that is held only here would hold up who unmounts it there.
+
+    Raises:
+        SyscallError: EPERM without CAP_SYS_ADMIN.
+
+    Source: unshare(2) § CLONE_NEWNS, mount_namespaces(7) § Shared subtrees.
+    """
+    unshare(CLONE_NEWNS)
+    mount(None, "/", None, MS_REC | MS_SLAVE)
 
 
 def umount2(target: str, flags: int = 0) -> None:

@@ -108,7 +108,7 @@ class Writer:
 
         Every start of a container begins a segment, so there may be many small ones.
         """
-        present = _numbers(self._directory)
+        present = _numbers(os.listdir(self._directory))
         sizes = [_size(self._directory, number) for number in present]
         while len(present) > self._keep and sum(sizes) >= self._keep * self._segment_bytes:
             number = present.pop(0)
@@ -142,13 +142,13 @@ class Frame:
 def segments(directory: str) -> list[int]:
     """Return the numbers of a container's segments, oldest first."""
     try:
-        return _numbers(f"{directory}/{DIRECTORY}")
+        return _numbers(os.listdir(f"{directory}/{DIRECTORY}"))
     except FileNotFoundError:
         return []
 
 
-def _numbers(log_directory: str) -> list[int]:
-    return sorted({int(stem) for name in os.listdir(log_directory) if (stem := name.removesuffix(PACKED)).isdigit()})
+def _numbers(names: list[str]) -> list[int]:
+    return sorted({int(stem) for name in names if (stem := name.removesuffix(PACKED)).isdigit()})
 
 
 def _size(log_directory: str, number: int) -> int:
@@ -268,14 +268,12 @@ class Reader:
             self._fd = -1
 
 
-def size(directory: str) -> int:
-    """Return how many bytes a container has written to its log, as far as they are kept."""
-    return sum(_size(f"{directory}/{DIRECTORY}", number) for number in segments(directory))
-
-
-def is_packed(directory: str) -> bool:
-    """Say whether a part of a container's log is compressed."""
+def extent(directory: str) -> tuple[int, bool]:
+    """Return how many bytes of a container's log are kept, and whether a part of them is compressed."""
+    log_directory = f"{directory}/{DIRECTORY}"
     try:
-        return any(name.endswith(PACKED) for name in os.listdir(f"{directory}/{DIRECTORY}"))
+        names = os.listdir(log_directory)
     except FileNotFoundError:
-        return False
+        return 0, False
+    size = sum(_size(log_directory, number) for number in _numbers(names))
+    return size, any(name.endswith(PACKED) for name in names)

@@ -19,7 +19,7 @@ import socket
 from pathlib import Path
 
 from nbcontainers import errors
-from nbcontainers.linux import mounts, namespaces
+from nbcontainers.linux import mounts
 from nbcontainers.linux.libc import AT_RECURSIVE
 
 _SET = {
@@ -162,8 +162,7 @@ def opened(driver_opts: dict[str, str], directory: Path) -> int:
 
     Source: unshare(2); open_tree(2).
     """
-    namespaces.unshare(namespaces.CLONE_NEWNS)
-    mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
+    mounts.unshare_mounts()
     if not is_mounted(directory):
         mount(driver_opts, directory)
     return mounts.open_tree(str(directory), mounts.OPEN_TREE_CLONE | AT_RECURSIVE)

@@ -8,7 +8,6 @@ import contextlib
 import io
 import os
 import random
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from nbcontainers.build import catalog
 from nbcontainers.images import manifests
 from nbcontainers.images.layout import Layout
 from nbcontainers.images.registry import Registries, Settings
+from tests.conformance import builds
 from tests.crash.stores import what_stays_wrong
 from tests.engine_process import EngineProcess
 from tests.images.registry.contents import Made, archive, publish
@@ -38,17 +38,6 @@ Work = Callable[[docker.DockerClient, str], str]
 """Does something under a mark of its own, and returns the name of the image that is there then, or nothing."""
 
 
-def _archive(files: dict[str, bytes]) -> io.BytesIO:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    buffer.seek(0)
-    return buffer
-
-
 def _files(mark: str) -> dict[str, bytes]:
     return {f"d/{number}": f"{mark} {number}".encode() for number in range(200)}
 
@@ -58,20 +47,20 @@ def _build(client: docker.DockerClient, mark: str) -> str:
         f"FROM busybox AS one\nRUN echo {mark} > /one && ln /one /two\n"
         f"FROM busybox\nCOPY d /d\nRUN echo {mark} > /x\nCOPY --from=one /one /two /\nWORKDIR /w\nCMD {mark}\n"
     )
-    context = _archive({"Dockerfile": dockerfile.encode(), **_files(mark)})
+    context = io.BytesIO(builds.archive({"Dockerfile": dockerfile.encode(), **_files(mark)}))
     for line in client.api.build(fileobj=context, custom_context=True, tag=f"built:{mark}", decode=True):
         assert "error" not in line, line
     return f"built:{mark}"
 
 
 def _failing_build(client: docker.DockerClient, mark: str) -> str:
-    context = _archive({"Dockerfile": f"FROM busybox\nRUN echo {mark} > /x\nRUN exit 3\n".encode()})
+    context = io.BytesIO(builds.archive({"Dockerfile": f"FROM busybox\nRUN echo {mark} > /x\nRUN exit 3\n".encode()}))
     list(client.api.build(fileobj=context, custom_context=True, decode=True))
     return ""
 
 
 def _import(client: docker.DockerClient, mark: str) -> str:
-    client.api.import_image_from_data(_archive(_files(mark)).read(), repository="imported", tag=mark)
+    client.api.import_image_from_data(builds.archive(_files(mark)), repository="imported", tag=mark)
     return f"imported:{mark}"
 
 
@@ -174,8 +163,10 @@ def _sharing(folder: Path) -> Work:
 
     def _share(client: docker.DockerClient, mark: str) -> str:
         for to, source in ((f"type=local,dest={folder}", None), ("", [f"type=local,src={folder}"])):
-            context = _archive(
-                {"Dockerfile": f"FROM busybox\nCOPY d /d\nRUN echo {mark} > /x\n".encode(), **_files(mark)}
+            context = io.BytesIO(
+                builds.archive(
+                    {"Dockerfile": f"FROM busybox\nCOPY d /d\nRUN echo {mark} > /x\n".encode(), **_files(mark)}
+                )
             )
             told = client.api.build(
                 fileobj=context,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nbcontainers.api.output import Selection, place, selected
-from nbcontainers.runtime.log import PACKED, STDERR, STDOUT, Reader, Writer, is_packed, segments, size
+from nbcontainers.runtime.log import PACKED, STDERR, STDOUT, Reader, Writer, extent, segments
 from tests.waiting import until
 
 SEGMENT_BYTES = 1 << 12
@@ -52,16 +52,16 @@ def test_the_same_is_read(tmp_path_factory: pytest.TempPathFactory, selection: S
     directory = tmp_path_factory.mktemp("logs")
     _write(directory / "plain", compress=False)
     _write(directory / "packed")
-    assert (is_packed(str(directory / "packed")), is_packed(str(directory / "plain"))) == (True, False)
+    assert (extent(str(directory / "packed"))[1], extent(str(directory / "plain"))[1]) == (True, False)
     found = _lines(directory / "packed", selection)
     assert found == _lines(directory / "plain", selection) != []
-    assert size(str(directory / "packed")) == size(str(directory / "plain"))
+    assert extent(str(directory / "packed"))[0] == extent(str(directory / "plain"))[0]
 
 
 def test_as_many_are_kept_as_if_they_were_not_compressed(tmp_path: Path) -> None:
     _write(tmp_path / "few", files=3)
     assert len(segments(str(tmp_path / "few"))) == 3
-    assert size(str(tmp_path / "few")) > 2 * SEGMENT_BYTES
+    assert extent(str(tmp_path / "few"))[0] > 2 * SEGMENT_BYTES
     assert _lines(tmp_path / "few", Selection(tail=1))[0][0] == LINES
 
 
