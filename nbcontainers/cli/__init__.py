@@ -7,9 +7,9 @@ given.
 Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and ``attaching`` with
 ``interactive`` and ``aside`` (a container at a terminal, and signals), ``tree`` (the commands that change something),
 ``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``transferring`` with ``pulling`` and ``transfers``
-(layers on their way), ``registries`` (logins), ``layers``, ``volumes``, ``networks``, ``shaping``, ``capturing`` and
-``system`` (others), ``following`` (``logs -f``), ``formats`` (``--format``), ``terminal``, ``printing``
-(its tables).
+(layers on their way), ``registries`` (logins), ``layers``, ``volumes``, ``networks``, ``shaping``, ``capturing``,
+``contexts`` and ``system`` (others), ``following`` (``logs -f``), ``formats`` (``--format``), ``terminal``,
+``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
@@ -20,6 +20,7 @@ from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     attaching,
     building,
     capturing,
+    contexts,
     copying,
     executing,
     layers,

@@ -242,20 +242,6 @@ def rename(face: Face, container: str, name: str) -> str:
     return name
 
 
-@tree.group()
-def context() -> None:
-    """Choose the engine to speak to."""
-
-
-@context.command()
-@click.argument("name")
-@pass_face
-def use(face: Face, name: str) -> str:
-    """Speak to another engine: docker, default, or a url such as unix:///path."""
-    face.use(None if name == "default" else name)
-    return str(face.client.api.base_url)
-
-
 container_group = click.Group("container", help="Commands of containers.")
 image_group = click.Group("image", help="Commands of images.")
 tree.add_command(container_group)

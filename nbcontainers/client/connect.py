@@ -22,8 +22,10 @@ from nbcontainers.paths import default_run, default_socket
 
 HOST_VARIABLE = "NBCONTAINERS_HOST"
 DOCKER = "docker"
+DOCKERS_SOCKET = "npipe:////./pipe/docker_engine" if os.name == "nt" else "unix:///var/run/docker.sock"
 LOST = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionResetError, ConnectionRefusedError)
 """What is raised, beside docker-py's own errors, when an engine ends while it is asked. Its subclasses come first."""
+_SCHEMES = ("unix://", "tcp://", "http://", "https://", "npipe://", "ssh://")
 _TIMEOUT_SECONDS = 3600
 _HAS_OWN = hasattr(os, "geteuid")  # a user that engines and their directories can belong to: not on Windows
 
@@ -82,9 +84,7 @@ def connect(url: str | None = None, *, start: bool = True, timeout_seconds: floa
     """
     where = address(url)
     if where == DOCKER:
-        client = cast("Client", Client.from_env(timeout=timeout_seconds))
-        client.ping()
-        return client
+        return _open_docker(timeout_seconds)
     try:
         return _open(where, timeout_seconds)
     except Unavailable:
@@ -94,7 +94,25 @@ def connect(url: str | None = None, *, start: bool = True, timeout_seconds: floa
         return _open(where, timeout_seconds)
 
 
+def _open_docker(timeout_seconds: float) -> Client:
+    where = os.environ.get("DOCKER_HOST") or DOCKERS_SOCKET
+    client: Client | None = None
+    try:
+        _knock(where)
+        client = cast("Client", Client.from_env(timeout=timeout_seconds))
+        client.ping()
+    except (docker.errors.DockerException, urllib3.exceptions.HTTPError, OSError) as error:
+        if client is not None:
+            client.close()
+        remedy = "start it, see to it that you may use its socket, or leave it: context use default"
+        raise Unavailable("Docker", f"'{where}' does not answer ({_first_cause(error)})", remedy) from error
+    return client
+
+
 def _open(url: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> Client:
+    if not url.startswith(_SCHEMES):
+        remedy = "give unix:///path, tcp://host:port, or docker"
+        raise Unavailable("the engine", f"'{url}' is not the address of one", remedy)
     client: Client | None = None
     try:
         _knock(url)
@@ -105,8 +123,16 @@ def _open(url: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> Client:
         if client is not None:
             client.close()
         reason = f"'{url}' does not answer ({_first_cause(error)})"
-        raise Unavailable("the engine", reason, "start it: nbcontainers serve") from error
+        raise Unavailable("the engine", reason, _remedy(url, error)) from error
     return client
+
+
+def _remedy(url: str, error: BaseException) -> str:
+    if isinstance(error, PermissionError):
+        return "its socket is another user's: ask as that user, such as with sudo"
+    if _HAS_OWN and url == own_address():
+        return "start it: nbcontainers serve"
+    return "start it where it is, or use another: context use default"
 
 
 def _knock(url: str) -> None:
@@ -183,6 +209,7 @@ def _spawn(run: str) -> None:
         said = ready.readline().strip()
     if said != "ready":
         process.wait()
+        said = said.removeprefix("the engine is not available: ")
         raise Unavailable("the engine", said or f"it ended at once, see '{log.name}'", "run: nbcontainers doctor")
     # The engine is meant to outlive us, so nobody waits for its end; if it ends before us all the same, a thread does.
     process.returncode = 0

@@ -23,7 +23,9 @@ def findings() -> list[dict[str, object]]:
         Unavailable: The examination itself failed; on systems other than Linux there is nothing to examine.
     """
     if sys.platform != "linux":
-        raise Unavailable("the engine", f"it runs on Linux, this is {sys.platform}", "use connect('docker')")
+        raise Unavailable(
+            "the engine", f"it runs on Linux, this is {sys.platform}", "use a Docker: NBCONTAINERS_HOST=docker"
+        )
     done = subprocess.run(
         [sys.executable, "-m", "nbcontainers.engine.doctor"], capture_output=True, text=True, check=False
     )

@@ -60,7 +60,9 @@ def _root_user() -> Finding:
             raise PermissionError(f"this is user {os.geteuid()}")
         return "uid 0"
 
-    remedy = "start the engine as root: sudo nbcontainers serve; or use a Docker that you may use: connect('docker')"
+    remedy = (
+        "start the engine as root: sudo nbcontainers serve; or use a Docker that you may use: NBCONTAINERS_HOST=docker"
+    )
     return _finding("root", "the engine", check, remedy)
 
 

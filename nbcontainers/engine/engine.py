@@ -82,7 +82,7 @@ class Engine:
             raise errors.Unavailable(
                 "the engine",
                 f"it needs root, this is user {os.geteuid()}",
-                "start it with sudo, or use connect('docker')",
+                "start it with sudo, or use a Docker: NBCONTAINERS_HOST=docker",
             )
         for directory in (self.root, self.run, self.root / "containers"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
 done by the command tree (``nbcontainers.cli``), so a cell and a terminal know the same commands.
 
 Reading order: ``magics``, ``failures`` (errors without traceback), ``progress`` and ``cards`` (what a build shows),
-``transfers`` (a pull or a push), ``completion``.
+``transfers`` (a pull or a push), ``texts`` (tables in a terminal), ``completion``.
 
 Example:
     >>> %load_ext nbcontainers

@@ -16,7 +16,7 @@ from nbcontainers.cli import Face, building, invoke
 from nbcontainers.cli.building import Wish, build_image
 from nbcontainers.cli.tree import ExitCode
 from nbcontainers.client.tables import Table
-from nbcontainers.notebook import failures
+from nbcontainers.notebook import failures, texts
 from nbcontainers.notebook.cards import ImageCard
 from nbcontainers.notebook.progress import BuildProgress
 from nbcontainers.notebook.transfers import TransferProgress
@@ -63,6 +63,8 @@ class ContainerMagics(Magics):
         if shell is not None:
             self.face.keep = shell.user_ns.__setitem__
         self.face.layer_progress = TransferProgress
+        if self.face.own_stdin:
+            texts.register(shell)
         Table.rows_shown = self.rows
         self.observe(self._take_settings, ("host", "start_engine", "rows"))
 

@@ -150,6 +150,8 @@ def test_ipython_in_a_terminal(faces_engine: EngineProcess, face: RecordingFace)
         until(master_fd, b"In [3]: ")
         os.write(master_fd, b"6 * 7\r")  # is IPython's, not the ended container's
         until(master_fd, b"42")
+        os.write(master_fd, b"%container ps -a\r")
+        until(master_fd, b"CONTAINER ID")  # the command line's table, not pandas'
         os.write(master_fd, b"exit\r")
 
     environment = {**os.environ, "NBCONTAINERS_HOST": faces_engine.url}

@@ -52,7 +52,7 @@ def test_a_normal_user_learns_that_root_is_what_is_missing() -> None:
     found = in_child(work)
     assert set(found) >= FEATURES
     assert not found["root"].available
-    assert "connect('docker')" in found["root"].remedy
+    assert "NBCONTAINERS_HOST=docker" in found["root"].remedy
     assert not found["control groups"].available
     if found["user namespace"].available:
         # What the kernel has is seen in a user namespace, and not taken for missing.
