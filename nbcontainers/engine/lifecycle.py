@@ -24,6 +24,7 @@ from nbcontainers.engine.live import LiveContainers
 from nbcontainers.engine.metrics import Metrics
 from nbcontainers.engine.model import Container, ContainerState
 from nbcontainers.engine.networking import Networking
+from nbcontainers.engine.order import Attempts
 from nbcontainers.engine.register import Register
 from nbcontainers.engine.removal import Removal
 from nbcontainers.engine.restarts import Restarts, due
@@ -90,7 +91,8 @@ class Lifecycle:
         self._driver = cgroups.detect()
         self.register = register
         self.traces: dict[str, list[tuple[str, int, int]]] = {}
-        self.restarts = Restarts(self._restart_due)
+        self._attempts = Attempts(register.by_id)
+        self.restarts = Restarts(self._restart_due, self._attempts)
         self.kept: set[str] = set()  # about to be started again by the user: not removed when they end
         self.turns = Turns()
         self.live = LiveContainers(metrics, cleanup)
@@ -143,9 +145,14 @@ class Lifecycle:
         """Start a container that an engine before this one left to be started."""
 
         async def start() -> None:
-            with contextlib.suppress(errors.Error):  # its state tells
-                await self.start(container)
+            try:
+                await self._attempts.come_before(container)
+                with contextlib.suppress(errors.Error):  # its state tells
+                    await self.start(container)
+            finally:
+                self._attempts.over(container)
 
+        self._attempts.expect(container)
         self._spawn(start())
 
     def _restart_due(self, container: Container) -> None:
@@ -153,10 +160,14 @@ class Lifecycle:
 
     async def _restart(self, container: Container) -> None:
         """Start a container whose back-off is over, unless it was ended or removed meanwhile."""
-        with contextlib.suppress(errors.Error):  # its state tells
-            async with self.turns.lock(container):
-                if container.state.status == "restarting":
-                    await self._start(container)
+        try:
+            await self._attempts.come_before(container)
+            with contextlib.suppress(errors.Error):  # its state tells
+                async with self.turns.lock(container):
+                    if container.state.status == "restarting":
+                        await self._start(container)
+        finally:
+            self._attempts.over(container)
 
     async def end_restarting(self, container: Container) -> bool:
         """End the wait of a container that is to be started again; False when it does not wait any more."""

@@ -12,7 +12,7 @@ import shutil
 import time
 from dataclasses import replace
 
-from nbcontainers.engine import publishing, volume_mounts
+from nbcontainers.engine import order, publishing, volume_mounts
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container
 from nbcontainers.engine.restarts import due_at_start
@@ -76,14 +76,14 @@ def volumes(containers: list[Container], found: dict[str, Found]) -> set[str]:
 async def resume(lifecycle: Lifecycle, containers: list[Container], found: dict[str, Found]) -> None:
     """Take every container in, as it is now: watched again, ended, or on with the removal that was begun.
 
-    What does not run is started where its restart policy says so.
+    What does not run is started where its restart policy says so, after what it needs.
     """
     for container in containers:
         lifecycle.add(container)
         if not isinstance(found.get(container.id), ShimConnection):
             # Whoever has that number now is somebody else.
             container.state = replace(container.state, pid=0)
-    for container in containers:
+    for container in order.ordered(containers):
         if container.id in found:
             state = found[container.id]
             if isinstance(state, ShimConnection):

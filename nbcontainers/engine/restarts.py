@@ -13,6 +13,7 @@ from collections.abc import Callable
 from nbcontainers import errors
 from nbcontainers.engine.configuration import RestartPolicy
 from nbcontainers.engine.model import Container
+from nbcontainers.engine.order import Attempts
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 60.0
@@ -60,10 +61,12 @@ class Restarts:
 
     Args:
         start: Is called with a container when its time has come.
+        attempts: Where those who wait for its start wait.
     """
 
-    def __init__(self, start: Callable[[Container], None]) -> None:
+    def __init__(self, start: Callable[[Container], None], attempts: Attempts) -> None:
         self._start = start
+        self._attempts = attempts
         self._delays: dict[str, float] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -73,6 +76,7 @@ class Restarts:
         delay = self._delays.get(container.id, 0.0) if ran_ns < STEADY_NS else 0.0
         delay = min(delay * 2 or FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         self._delays[container.id] = delay
+        self._attempts.expect(container)
         self._timers[container.id] = asyncio.get_running_loop().call_later(delay, self._due, container)
 
     def _due(self, container: Container) -> None:
@@ -87,6 +91,7 @@ class Restarts:
         """Do not start a container that waits."""
         if timer := self._timers.pop(container.id, None):
             timer.cancel()
+            self._attempts.over(container)
 
     def forget(self, container: Container) -> None:
         """Drop what is known of a container that was removed."""
