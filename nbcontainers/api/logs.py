@@ -127,7 +127,7 @@ def _ending_at(follower: output.Follower, until_ns: int | None) -> Iterator[None
         yield
         return
     seconds = max(0.0, (until_ns - time.time_ns()) / 10**9)
-    timer = asyncio.get_running_loop().call_later(seconds, follower.finish)
+    timer = asyncio.get_running_loop().call_later(seconds, follower.end)
     try:
         yield
     finally:

@@ -1,18 +1,15 @@
 """A container's output as the engine has it on disk: parts of it, and what is still to come.
 
-``selected`` reads what there is; ``follow`` goes on from a place until the container ends, woken by the kernel
-when the shim writes (``inotify(7)``), never by a clock.
+``selected`` reads what there is; a ``Follower`` goes on from a place until the container ends.
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbcontainers.engine.model import Container, ContainerState
-from nbcontainers.linux.inotify import IN_CREATE, IN_MODIFY, Inotify
-from nbcontainers.runtime import log, rewind
+from nbcontainers.runtime import follow, log, rewind
 from nbcontainers.runtime.log import Frame, Reader
 from nbcontainers.runtime.rewind import Place
 
@@ -90,61 +87,23 @@ class Beginning:
         return frame
 
 
-class Follower:
-    """Reads on from a reader's place until the container's run ends, or the container is removed.
-
-    In force as soon as it is made, so that nothing written afterwards is missed. Use it in a ``with`` statement.
-    """
+class Follower(follow.Follower):
+    """Reads on from a reader's place until the container's run ends, or the container is removed."""
 
     def __init__(self, engine: "Engine", container: Container, reader: Reader) -> None:
-        self._reader = reader
-        self._changed = asyncio.Event()
-        self._ended = False
-        directory = f"{engine.output_directory(container)}/{log.DIRECTORY}"
-        os.makedirs(directory, 0o700, exist_ok=True)
-        self._inotify = Inotify()
-        self._inotify.add_watch(directory, IN_MODIFY | IN_CREATE)
-        asyncio.get_running_loop().add_reader(self._inotify.fd, self._written)
+        super().__init__(engine.output_directory(container), reader)
         self._ends = [
             asyncio.ensure_future(engine.wait(container.id, condition)) for condition in ("next-exit", "removed")
         ]
         for end in self._ends:
             end.add_done_callback(self._end)
 
-    def _written(self) -> None:
-        self._inotify.drain()
-        self._changed.set()
-
     def _end(self, end: "asyncio.Task[ContainerState]") -> None:
         if not end.cancelled():
             end.exception()  # a removed container is an end like any other
-        self.finish()
-
-    def finish(self) -> None:
-        """Yield what is there, and then no more."""
-        self._ended = True
-        self._changed.set()
-
-    def __enter__(self) -> "Follower":
-        return self
+        self.end()
 
     def __exit__(self, *_: object) -> None:
         for end in self._ends:
             end.cancel()
-        asyncio.get_running_loop().remove_reader(self._inotify.fd)
-        self._inotify.close()
-        self._reader.close()
-
-    async def frames(self) -> AsyncIterator[Frame]:
-        """Yield frames as they are written, until the end."""
-        while True:
-            ended = self._ended
-            self._changed.clear()
-            complete = False
-            for frame in self._reader.frames():
-                complete = frame.stream == log.END
-                if not complete:
-                    yield frame
-            if complete or ended:
-                return
-            await self._changed.wait()
+        super().__exit__()

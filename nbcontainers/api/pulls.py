@@ -15,6 +15,7 @@ from nbcontainers.api.calls import Call
 from nbcontainers.engine.pulls import Asked
 from nbcontainers.images import platforms
 from nbcontainers.images.fetching import LayerState
+from nbcontainers.images.progress import working
 from nbcontainers.images.pulling import Finished, Found, PullEvent, Stored
 from nbcontainers.images.references import DEFAULT_TAG
 
@@ -22,12 +23,12 @@ from nbcontainers.images.references import DEFAULT_TAG
 async def pull(call: Call) -> web.StreamResponse:
     """Pull an image, or all of a repository's; when the client goes away, that ends."""
     asked = _asked(call)
-    async with progress.working(partial(call.engine.pulls.pull, asked)) as work:
+    async with working(partial(call.engine.pulls.pull, asked)) as work:
         first = await work.next()
         if first is None:
             await work.task  # it has failed before the image was found
         response = await responses.stream(call, "application/json")
-        await work.relay(response, first, lines, call.engine.root)
+        await progress.relay(work, response, first, lines, call.engine.root)
         return response
 
 

@@ -13,6 +13,7 @@ from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 from nbcontainers.engine.pushes import Asked, PushEvent
 from nbcontainers.images.fetching import LayerState
+from nbcontainers.images.progress import working
 from nbcontainers.images.pushing import Pushed
 from nbcontainers.images.references import is_digest, locate, normalize
 
@@ -21,11 +22,11 @@ async def push(call: Call) -> web.StreamResponse:
     """Push an image, or all of a repository's; when the client goes away, that ends."""
     asked = _asked(call)
     location = locate(asked.name)
-    async with progress.working(partial(call.engine.pushes.push, asked)) as work:
+    async with working(partial(call.engine.pushes.push, asked)) as work:
         response = await responses.stream(call, "application/json")
         full = f"{location.registry}/{location.repository}"
         await responses.write_json_line(response, {"status": f"The push refers to repository [{full}]"})
-        await work.relay(response, await work.next(), lines, call.engine.root)
+        await progress.relay(work, response, await work.next(), lines, call.engine.root)
         return response
 
 

@@ -7,8 +7,8 @@ A name stands for one image of each platform that stages are for. A tag can be o
 is meant where: a later pull for another platform takes the tag away.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 
 from nbcontainers import errors
 from nbcontainers.build.events import BuildEvent, BuildOptions, Pulling
@@ -16,6 +16,7 @@ from nbcontainers.build.graph import SCRATCH, Graph
 from nbcontainers.build.platforms import Platform
 from nbcontainers.images import Image, Images
 from nbcontainers.images.platforms import normal, runnable
+from nbcontainers.images.progress import working
 from nbcontainers.images.pulling import PullEvent
 from nbcontainers.images.references import HOST, is_digest, normalize, repository
 
@@ -81,13 +82,11 @@ class Bases:
             errors.NotFound: It cannot be had; if one for another platform is here, that is said.
             errors.RegistryError: The registry cannot be reached, for example.
         """
-        events: asyncio.Queue[PullEvent | None] = asyncio.Queue()
-        pulling = asyncio.ensure_future(pull(name, platform, self._options, events.put_nowait))
-        pulling.add_done_callback(lambda _: events.put_nowait(None))
         try:
-            while (event := await events.get()) is not None:
-                yield Pulling(event=event)
-            await pulling
+            async with working(partial(pull, name, platform, self._options)) as work:
+                while (event := await work.next()) is not None:
+                    yield Pulling(event=event)
+                await work.task
             self._ids[name, platform] = self._images.get(name).id
         except errors.NotFound as error:
             if found := self._ids[name, platform]:
@@ -100,9 +99,6 @@ class Bases:
             raise
         except errors.RegistryError as error:
             raise errors.RegistryError(f"cannot pull '{name}': {error}") from error
-        finally:
-            pulling.cancel()
-            await asyncio.gather(pulling, return_exceptions=True)
 
 
 def _platform(image: Image) -> Platform:

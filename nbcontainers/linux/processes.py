@@ -8,6 +8,7 @@ a crash is named by process id *and* start time.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -103,6 +104,21 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
     Source: pidfd_send_signal(2).
     """
     syscall("pidfd_send_signal", SYS_PIDFD_SEND_SIGNAL, pidfd, signal, None, 0)
+
+
+def signal_if_alive(pidfd: int, signal: int) -> None:
+    """Send a signal to the process behind a descriptor; one that has ended needs none.
+
+    Raises:
+        SyscallError: EINVAL for a number that is no signal.
+
+    Source: pidfd_send_signal(2) § ESRCH.
+    """
+    try:
+        pidfd_send_signal(pidfd, signal)
+    except OSError as error:
+        if error.errno != errno.ESRCH:
+            raise
 
 
 def wait_pidfd(pidfd: int) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import socket
@@ -69,11 +68,7 @@ class ShimConnection:
 
         Source: pidfd_send_signal(2).
         """
-        try:
-            processes.pidfd_send_signal(self._pidfd, number)
-        except OSError as error:
-            if error.errno != errno.ESRCH:
-                raise
+        processes.signal_if_alive(self._pidfd, number)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the container's terminal its size; without a terminal nothing happens."""

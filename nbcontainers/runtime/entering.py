@@ -125,11 +125,7 @@ class Entered:
 
         Source: pidfd_send_signal(2).
         """
-        try:
-            processes.pidfd_send_signal(self._pidfd, number)
-        except OSError as error:
-            if error.errno != errno.ESRCH:
-                raise
+        processes.signal_if_alive(self._pidfd, number)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the terminal its size; without one nothing happens.

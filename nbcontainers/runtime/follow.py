@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from typing import Self
 
 from nbcontainers.linux.inotify import IN_CREATE, IN_MODIFY, Inotify
 from nbcontainers.runtime.log import DIRECTORY, END, Frame, Reader
@@ -36,7 +37,7 @@ class Follower:
         self._ended = True
         self._changed.set()
 
-    def __enter__(self) -> "Follower":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
