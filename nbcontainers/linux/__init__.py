@@ -1,12 +1,13 @@
 """The kernel's features that containers are made of, one per module, with no knowledge of containers.
 
 Each function wraps one system call or one small set of files, says which, and raises ``SyscallError`` when the kernel
-refuses. The tutorials import these modules directly: what teaches a namespace is what starts the containers. All but
-``netlink`` and ``nftables`` import nothing beyond ``ctypes``, because the launcher loads them.
+refuses. The tutorials import these modules directly: what teaches a namespace is what starts the containers. What the
+launcher loads imports nothing beyond ``ctypes`` and the smallest modules of the standard library. ``netlink`` and
+``conntrack`` stand on pyroute2; ``seccomp`` and ``nftables`` load a C library when they are first used.
 
 Reading order: ``libc`` (how a system call is made from Python), ``namespaces``, ``processes``, ``mounts``,
-``overlay``, ``descriptors``, ``files``, ``cgroups``, ``capabilities``, ``seccomp``, ``inotify``, ``netlink``,
-``traffic``, ``packets``, ``nftables``.
+``mountinfo``, ``overlay``, ``descriptors``, ``files``, ``quota``, ``cgroups``, ``capabilities``, ``seccomp``,
+``seccomp_profile``, ``inotify``, ``netlink``, ``traffic``, ``packets``, ``nftables``, ``conntrack``.
 
 Example:
     >>> pid, pidfd = processes.clone(namespaces.CLONE_NEWUTS)

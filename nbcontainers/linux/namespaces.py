@@ -39,7 +39,8 @@ def unshare(flags: int) -> None:
 
     Args:
         flags: ``CLONE_NEW…`` constants, combined with ``|``. A new pid namespace holds the caller's later children,
-            not the caller itself.
+            not the caller itself. ``CLONE_FS`` gives the thread a root and a working directory apart from the other
+            threads', without which it cannot join a mount namespace.
 
     Raises:
         SyscallError: EPERM without CAP_SYS_ADMIN, ENOSPC at the limit of ``/proc/sys/user/max_*_namespaces``.

@@ -6,9 +6,11 @@ the ``launcher`` that forks, a ``shim`` per container that outlives both, and ``
 program. They exchange the messages of ``protocol``. Further programs are brought into a container that runs by a
 ``keeper`` each, which ``entering`` asks for.
 
-Reading order: ``spec`` (what a container is), ``defaults``, ``protocol``, ``launcher``, ``shim``, ``supervising``,
-``init``, ``rootfs``, ``binds``, ``attaching``, ``masking``, ``devices``, ``users``, ``log``, ``packed``, ``client``,
-``keeper``, ``entering``.
+Reading order: ``spec`` (what a container is), ``defaults``, ``protocol``, ``launcher``; ``shim`` (prepared and
+started), ``stdio``, ``rootfs``, ``binds`` (opened on the host); ``init`` (from birth to the program), ``stage``,
+``attaching``, ``masking``, ``devices``, ``users``, ``reaping``; ``supervising`` (until the end), ``log``, ``packed``,
+``rewind``, ``follow``; the engine's side: ``launching``, ``pool``, ``client``, ``stock``, ``cleanup``; ``keeper`` and
+``entering`` (one more program).
 
 Example:
     >>> launcher = Launcher("/nbcontainers/example")

@@ -357,7 +357,13 @@ def _enter_directory(cwd: str, identity: users.Identity) -> None:
 
 
 def restrict(spec: Spec, identity: users.Identity) -> None:
-    """Give up what the container may not have: system calls, groups, user id, capabilities, in this order."""
+    """Give up what the container may not have: bounding set, system calls, groups, user id, capabilities; so ordered.
+
+    The filter of system calls is loaded while the process may still do that without ``no_new_privs``, which would keep
+    the user's set-user-id programs from working.
+
+    Source: capabilities(7) § Effect of user ID changes on capabilities; seccomp(2) § SECCOMP_SET_MODE_FILTER.
+    """
     process = spec["process"]
     keep = capabilities.mask(process["capabilities"])
     if process["noNewPrivileges"]:

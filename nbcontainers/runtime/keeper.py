@@ -166,7 +166,7 @@ class _Keeper:
             InvalidArgument: There is no such user.
             OSError: ESRCH, the container has ended; or another step failed.
         """
-        if self._driver.version == 2:  # as the container's first process, see ``shim``
+        if self._driver.version == 2:  # as the container's first process, see ``devices``
             self._process["capabilities"] = [name for name in self._process["capabilities"] if name != "CAP_MKNOD"]
         self._open_group()
         namespaces.setns(self._container_pidfd, _ALL_NAMESPACES)

@@ -7,8 +7,8 @@ The shim reads in big chunks; each chunk becomes one *frame*, stamped once with 
 ``begins`` is 1 when the first byte begins a line, 0 when it goes on with one of an earlier frame of its stream. The
 length stands at both ends, so that a reader can walk forwards and backwards (see ``rewind``). Frames go to *segments*,
 ``log/00000001`` and on; a full segment is closed and the oldest are removed; where it is wanted, a closed one is
-compressed (see ``packed``). A frame of stream ``END`` says that the
-output is complete. A frame that a crash cut short fails the check of its two lengths and is left out.
+compressed (see ``packed``). A frame of stream ``END`` says that the output is complete. A frame that a crash cut short
+fails the check of its two lengths and is left out.
 
 Nothing here looks at single lines until somebody asks for them: a line begins in the frame that has its first byte,
 and that frame's time is the line's.

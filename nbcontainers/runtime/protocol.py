@@ -1,4 +1,4 @@
-"""What engine, launcher, shim and container init say to each other: JSON messages with descriptors attached.
+"""What engine, launcher, shim, init and keeper say to each other: JSON messages with descriptors attached.
 
 All talk over ``SOCK_SEQPACKET`` sockets, so a message is one ``recvmsg(2)`` and descriptors travel with the message
 they belong to (``SCM_RIGHTS``, ``unix(7)``). A message too large for a socket's buffer goes through a memfd, whose
@@ -6,7 +6,8 @@ descriptor is then the last one.
 
     engine → launcher    {"make": "shim" or "keeper", "urgent": …}, because one is wanted or in case one will be
     launcher → engine    {"made": …} and a socket, the other end of which is with the shim or keeper
-    engine → shim        a Request; descriptors: the network namespace if any, those of ``shared``
+    engine → shim        a Request; descriptors: the root file system if it is ``mounted``, the network namespace if
+                         any, those of ``shared``
     engine → shim        {"op": "go"}: execute the program
     shim → init          the same Request; descriptors: the root file system, network namespace, others to join,
                          sources of binds
@@ -14,7 +15,8 @@ descriptor is then the last one.
     init → shim          {"pty": true} + its descriptor, {"trace": [...]}, {"error": …, "code": …}; end of file at exec
     shim → init          {"go": true}: what the program writes will be logged
     shim → engine        {"started": …} + pidfd or {"error": …, "code": …}; later {"exit": …}
-    engine → shim        {"op": "stdin"}, answered with a descriptor; {"op": "close-stdin"}; {"op": "resize", …}
+    engine → shim        {"op": "stdin"}, answered with a descriptor; {"op": "close-stdin"}; {"op": "resize", …};
+                         {"op": "identify"}, answered with {"started": …} + pidfd
     engine → keeper      a Spec; descriptors: a pidfd of the container, standard output, error, input if any
     keeper → engine      {"started": pid} + pidfd, terminal's master or {"error": …, "code": …}; later {"exit": code}
 """

@@ -1,10 +1,11 @@
 """The shim: one small process per container, which outlives the engine and needs nothing of it.
 
-It is forked by the launcher before its container is wanted, and prepares what takes long: the child that will be the
-container's init, in new namespaces, the pipes of its stdio, and (on cgroup version 1) a control group. Then it waits.
-When a container comes it mounts the root file system and hands the rest over to the child; while that goes on, it
-opens the log and its socket, so that nothing is left to do when the program runs but to report. From then on it sees
-the container through (``supervising``).
+It is forked by the launcher before its container is wanted, and prepares what takes long: the pipes of its stdio, a
+control group, and the child that will be the container's init, in new namespaces. (Where version 2 of control groups
+has the controllers, the last two come with the container: a child can be born in its group there, and the group cannot
+be renamed.) Then it waits. When a container comes it mounts the root file system and hands the rest over to the child;
+while that goes on, it opens the log and its socket, so that nothing is left to do when the program runs but to report.
+From then on it sees the container through (``supervising``).
 
 What may be assumed of it: the engine or the launcher may die at any moment, and the container runs on, is logged,
 and its exit status is found in ``exit.json``. When the shim itself is killed, the kernel kills the container
@@ -80,7 +81,7 @@ class StartFailedError(Exception):
 
 
 class Shim:
-    """One container's keeper.
+    """One container, prepared, started and seen through.
 
     Args:
         driver: The control groups of this machine.

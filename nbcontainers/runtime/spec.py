@@ -1,7 +1,7 @@
 """The OCI runtime specification as types: what one isolated process is, in the standard's own words.
 
-These are typed dictionaries, so a specification *is* its JSON document: the engine builds one, the launcher is sent
-it, nothing is translated. Only type checkers import this module; at run time the start path never does.
+These are typed dictionaries, so a specification *is* its JSON document: the engine builds one, a shim is sent it,
+nothing is translated. Only type checkers import this module; at run time the start path never does.
 
 Source: OCI runtime-spec, config.md and config-linux.md.
 """

@@ -2,6 +2,7 @@
 
 A shim does five things for the container that it has started: it writes the log, answers the engine, waits for the
 end, leaves the exit status on disk, and goes. It needs no engine for that; one that comes later finds it by its socket.
+The order at the end is: the output to its last byte, the status on disk, the socket gone, then the word to the engine.
 """
 
 from __future__ import annotations
