@@ -118,10 +118,10 @@ def refuse_in_cell(face: Face, *, wants_input: bool, tty: bool) -> None:
     """Refuse ``-it`` where nobody can type: the program would wait for ever.
 
     Raises:
-        click.UsageError: Both were asked for in a cell that gives no input.
+        click.ClickException: Both were asked for in a cell that gives no input.
     """
     if wants_input and tty and face.stdin is None and not face.own_stdin:
-        raise click.UsageError(
+        raise click.ClickException(
             "a notebook has no terminal to type in: leave out -it, give the input with %%container and -i, "
             "or run it in a terminal with nbcontainers"
         )

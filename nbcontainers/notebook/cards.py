@@ -39,11 +39,12 @@ class ImageCard(Image):
             )
             if self.config.get(key)
         )
+        steps = "1 step" if len(self._history) == 1 else f"{len(self._history)} steps"
         name = html.escape(", ".join(self.tags) or "<none>")
         return (
             f"<div style='{_STYLE}'><div style='font-size:115%'><b>{name}</b> <code>{self.id[7:19]}</code></div>"
             f"<div>{human_bytes(self.size_bytes)} in {self.layer_count}</div>{facts}"
-            f"<details><summary>{len(self._history)} steps</summary><table>{rows}</table></details></div>"
+            f"<details><summary>{steps}</summary><table>{rows}</table></details></div>"
         )
 
     def _command(self, key: str) -> str:

@@ -1,8 +1,10 @@
 """The magics. They parse and show; the command tree works."""
 
+import contextlib
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,13 @@ class Text(str):
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
+
+
+class Nothing(Text):
+    """A text without a character, of which a notebook need not show the number."""
+
+    def _ipython_display_(self) -> None:
+        """Show nothing."""
 
 
 class Said(int):
@@ -90,18 +99,25 @@ class ContainerMagics(Magics):
             words = _words(self._substituted(self._expanded(line)))
             if cell is not None and _is_capture(words):
                 return self._captured(words, cell)
-        progress = BuildProgress() if words[:1] == ["build"] or words[:2] == ["image", "build"] else None
-        self.face.build_events = progress
+        is_build = words[:1] == ["build"] or words[:2] == ["image", "build"]
         with failures.explained(self.face):
             try:
-                value = invoke(words, self.face)
+                with self._progress(shown=is_build):
+                    value = invoke(words, self.face)
             except KeyboardInterrupt as interrupt:
                 sys.stderr.write(": ".join(("interrupted", *map(str, interrupt.args))) + "\n")
                 return None
-            finally:
-                if progress is not None:
-                    progress.close()
-            return self._shown(value, built=progress is not None)
+            return self._shown(value, built=is_build)
+
+    @contextlib.contextmanager
+    def _progress(self, *, shown: bool) -> Iterator[None]:
+        """Show a build as it goes."""
+        self.face.build_events = None
+        if not shown:
+            yield
+            return
+        with BuildProgress() as self.face.build_events:
+            yield
 
     def _captured(self, words: list[str], cell: str) -> Any:
         """Run a cell as Python, and return the packets that came and went in a container meanwhile."""
@@ -156,7 +172,9 @@ class ContainerMagics(Magics):
             return None if value == 0 else Said(value) if self.show_exit_code else int(value)
         if built:
             return ImageCard(self.face.client, value)
-        return Text(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return Text(value) if value else Nothing()
+        return value
 
     @cell_magic
     def dockerfile(self, line: str, cell: str) -> Any:
@@ -167,15 +185,11 @@ class ContainerMagics(Magics):
         """
         with failures.explained(self.face):
             wish, variable, progress = _wish(line, cell, self.shell.user_ns if self.shell is not None else {})
-            shown = BuildProgress() if progress in ("auto", "tree") else None
-            self.face.build_events = shown
             try:
-                image = build_image(self.face, wish, progress)
+                with self._progress(shown=progress in ("auto", "tree")):
+                    image = build_image(self.face, wish, progress)
             except KeyboardInterrupt:
                 raise UsageError("interrupted: there is no image, and steps that were finished are kept") from None
-            finally:
-                if shown is not None:
-                    shown.close()
             card = ImageCard(self.face.client, image)
             if variable and self.shell is not None:
                 self.shell.user_ns[variable] = card

@@ -83,8 +83,13 @@ class BuildProgress:
         else:
             self._handle.update(self)
 
-    def close(self) -> None:
-        """Show the end of it."""
+    def __enter__(self) -> "BuildProgress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Show the end of it; of one that failed or was interrupted, the step that it was at is not done."""
+        if kind is not None:
+            self._failed = self._failed or kind.__name__
         if not self._failed:
             self._end_step()
         self._seconds = time.monotonic() - self._began
@@ -110,7 +115,8 @@ class BuildProgress:
         if self._seconds is None or self._failed:
             return []
         cached = sum(step.cached for step in self._steps)
-        return [f"{len(self._steps)} steps in {self._seconds:.2f} s, {cached} from the cache"]
+        steps = "1 step" if len(self._steps) == 1 else f"{len(self._steps)} steps"
+        return [f"{steps} in {self._seconds:.2f} s, {cached} from the cache"]
 
     def _repr_html_(self) -> str:
         rows = [f"<div>⚠ <small>{html.escape(warning)}</small></div>" for warning in self._warnings]
