@@ -4,12 +4,12 @@ A command takes options in docker's grammar and returns a value — a DataFrame,
 notebook shows and assigns, and the terminal prints. What a command writes while it runs goes to the ``Face`` it was
 given.
 
-Reading order: ``face``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and ``attaching`` with
-``interactive`` and ``aside`` (a container at a terminal, and signals), ``tree`` (the commands that change something),
-``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``transferring`` with ``pulling`` and ``transfers``
-(layers on their way), ``registries`` (logins), ``layers``, ``volumes``, ``networks``, ``shaping``, ``capturing``,
-``contexts`` and ``system`` (others), ``following`` (``logs -f``), ``formats`` (``--format``), ``terminal``,
-``printing`` (its tables).
+Reading order: ``face``, ``helping``, ``running`` with ``networking`` (run and create), ``executing`` (exec) and
+``attaching`` with ``interactive`` and ``aside`` (a container at a terminal, and signals), ``tree`` (the commands that
+change something), ``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``transferring`` with ``pulling``
+and ``transfers`` (layers on their way), ``registries`` (logins), ``layers``, ``volumes``, ``networks``, ``shaping``,
+``capturing``, ``contexts`` and ``system`` (others), ``following`` (``logs -f``), ``formats`` (``--format``),
+``terminal``, ``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))

@@ -3,7 +3,7 @@
 import click
 
 from nbcontainers.cli.face import Face
-from nbcontainers.cli.running import INTERRUPTED, Session
+from nbcontainers.cli.running import Session
 from nbcontainers.cli.tree import ExitCode, container_group, detach_keys_option, pass_face, sig_proxy_option, tree
 from nbcontainers.cli.values import Json
 
@@ -25,11 +25,7 @@ def attach(face: Face, container: str, detach_keys: str, no_stdin: bool, sig_pro
     if face.stdin is not None and not stdin:
         raise click.UsageError(f"container '{container}' takes no input: it was made without --interactive")
     session = Session(face, inspected, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
-    try:
-        return ExitCode(session.serve(interrupts=int(sig_proxy)))
-    except KeyboardInterrupt:
-        face.err(b"interrupted: the container goes on\n")
-        return ExitCode(INTERRUPTED)
+    return ExitCode(session.visit())
 
 
 container_group.add_command(attach)

@@ -150,7 +150,7 @@ def stats(face: Face, containers: tuple[str, ...], no_stream: bool, everything: 
     return now()
 
 
-@tree.command(context_settings={"ignore_unknown_options": True})
+@tree.command(context_settings={"allow_interspersed_args": False})
 @click.argument("container")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_face

@@ -84,7 +84,19 @@ class Session:
         self._condition = "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit"
         self._stdin, self._detach_keys = stdin, detach_keys
         self._sig_proxy = sig_proxy and face.takes_signals
+        self._interrupts = int(sig_proxy)
         self._at_terminal = interactive.is_at_terminal(face, stdin=stdin, tty=self._config["Tty"])
+
+    def visit(self, *, start: bool = False) -> int:
+        """Do as ``serve`` does for a container that is not this command's own: an interrupt is the container's.
+
+        Who interrupts once more leaves it to itself.
+        """
+        try:
+            return self.serve(start=start, interrupts=self._interrupts)
+        except KeyboardInterrupt:
+            self._face.err(b"interrupted: the container goes on\n")
+            return INTERRUPTED
 
     def serve(self, *, start: bool = False, interrupts: int = 0) -> int:
         """Pass all on until the container ends or is left, and return its exit code; 0 where it was left.

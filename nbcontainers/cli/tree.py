@@ -10,6 +10,7 @@ import docker.errors
 from nbcontainers.cli import interactive, running
 from nbcontainers.cli.configuration import configuration
 from nbcontainers.cli.face import Face
+from nbcontainers.cli.helping import HelpfulGroup, help_of
 from nbcontainers.cli.options import with_options
 
 pass_face = click.pass_obj
@@ -26,7 +27,7 @@ class ExitCode(int):
     """A container's exit code, as ``run`` returns it."""
 
 
-@click.group(context_settings={"help_option_names": ["--help"]})
+@click.group(cls=HelpfulGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def tree() -> None:
     """Containers for notebooks: build, run, limit and plot them."""
 
@@ -95,7 +96,10 @@ def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) 
 def start(
     face: Face, *, containers: tuple[str, ...], attach: bool, with_stdin: bool, detach_keys: str, sig_proxy: bool
 ) -> Any:
-    """Start containers."""
+    """Start containers.
+
+    With --attach, an interrupt is the container's, as of what is passed on; the second leaves it to itself.
+    """
     if not (attach or with_stdin):
         return each(containers, face.client.api.start)
     if len(containers) > 1:
@@ -103,7 +107,7 @@ def start(
     inspected = face.client.api.inspect_container(containers[0])
     stdin = with_stdin and inspected["Config"]["OpenStdin"]
     session = running.Session(face, inspected, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
-    return ExitCode(session.serve(start=True))
+    return ExitCode(session.visit(start=True))
 
 
 @tree.command()
@@ -242,8 +246,16 @@ def rename(face: Face, container: str, name: str) -> str:
     return name
 
 
-container_group = click.Group("container", help="Commands of containers.")
-image_group = click.Group("image", help="Commands of images.")
+@tree.command("help")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def help_command(context: click.Context, command: tuple[str, ...]) -> None:
+    """Say how a command is used, with examples; without one, which there are."""
+    click.echo(help_of(command, context.find_root()))
+
+
+container_group = HelpfulGroup("container", help="Commands of containers.")
+image_group = HelpfulGroup("image", help="Commands of images.")
 tree.add_command(container_group)
 tree.add_command(image_group)
 for _command in (run, create, start, stop, restart, kill, rm, wait, pause, unpause, rename):

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 
@@ -47,6 +48,29 @@ def test_what_cannot_be_attached_to(face: RecordingFace) -> None:
     face.client.api.wait("target")
     with pytest.raises(click.ClickException, match="stopped container"):
         invoke(["attach", "target"], face)
+
+
+def _interrupting(face: RecordingFace) -> None:
+    """Have whoever is shown ``now`` interrupt once, as a notebook's kernel does."""
+    show = face.out
+
+    def out(data: bytes) -> None:
+        show(data)
+        if b"now" in data:
+            face.out = show
+            signal.raise_signal(signal.SIGINT)
+
+    face.out = out
+
+
+@pytest.mark.parametrize("words", [["start", "-a"], ["attach"]], ids=["start", "attach"])
+def test_an_interrupt_is_the_containers(face: RecordingFace, words: list[str]) -> None:
+    script = "trap 'exit 7' INT; while :; do echo now; sleep 0.1; done"
+    invoke(["create", "--name", "target", "--network", "none", "busybox", "sh", "-c", script], face)
+    if words == ["attach"]:
+        invoke(["start", "target"], face)
+    _interrupting(face)
+    assert invoke([*words, "target"], face) == 7
 
 
 @pytest.mark.parametrize(("typed", "code"), [(b"\x18", 0), (b"exit 5\r", 5)], ids=["left", "ended"])

@@ -134,7 +134,7 @@ def test_help_and_settings_read_well() -> None:
         "%container run --rm busybox sh -c 'exit 3'",
     )
     assert shown[1].startswith("Usage: %container run [OPTIONS] IMAGE [COMMAND]...\n")
-    assert shown[1].rstrip().endswith("Show this message and exit.")
+    assert shown[1].endswith("\n  %container run -it --rm -v data:/data debian:12 bash\n")
     assert shown[2].startswith("Usage: %%dockerfile [OPTIONS] [CONTEXT]\n")
     assert shown[3].startswith("Usage: %container [OPTIONS] COMMAND [ARGS]...\n")
     assert shown[4] == "UsageError: No such option '--badflag'. See %container ps --help\n"
