@@ -267,6 +267,7 @@ def _resolve_mount(mount: BindMount, volumes: Volumes) -> MountPoint:
         subpath=mount.subpath,
         options=_tmpfs_options(mount),
         own_file_system=own_file_system,
+        named=mount.kind == "volume" and bool(mount.source),
     )
 
 

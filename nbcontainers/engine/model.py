@@ -69,7 +69,8 @@ class MountPoint:
 
     ``name`` is the volume's or the image's, or empty; ``source`` an absolute path of the host, for an image empty;
     ``mode`` is what the user gave for Docker to show it again. A volume with a file system of its own has that mounted
-    only as long as a running container has the volume. For the rest see ``BindMount``.
+    only as long as a running container has the volume. ``named`` tells a volume that the user named, were it by a name
+    that the engine had given it: that one outlives the container. For the rest see ``BindMount``.
     """
 
     kind: MountKind
@@ -85,6 +86,7 @@ class MountPoint:
     subpath: str = ""
     options: str = ""
     own_file_system: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,9 @@ class Removal:
         """Remove the volumes that were made for a container, but those that others have from it."""
         of_others = {mount.name for other in self._register.by_id.values() for mount in other.mounts}
         for mount in container.mounts:
-            if mount.kind == "volume" and self._specification.is_anonymous(mount.name) and mount.name not in of_others:
+            if mount.kind != "volume" or mount.named or mount.name in of_others:
+                continue
+            if self._specification.is_anonymous(mount.name):
                 with contextlib.suppress(errors.NotFound, errors.Conflict):
                     await asyncio.to_thread(self._volumes.remove, mount.name)
                     self._telling.tell_volume(mount.name, "destroy")

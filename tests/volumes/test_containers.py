@@ -131,6 +131,15 @@ def test_a_relative_volume_of_an_image(client: docker.DockerClient) -> None:
     client.api.remove_container(container, v=True)
 
 
+def test_a_volume_that_is_named_by_the_name_it_was_given_stays(client: docker.DockerClient) -> None:
+    volume = client.volumes.create()
+    container = client.containers.create("busybox", "true", volumes={volume.name: {"bind": "/data", "mode": "rw"}})
+    heir = client.containers.create("busybox", "true", volumes_from=[container.id])
+    container.remove(v=True)
+    heir.remove(v=True)
+    volume.remove()
+
+
 def test_a_named_volume_stays_when_the_container_goes(client: docker.DockerClient) -> None:
     container = client.containers.create("data", "true", volumes={"named": {"bind": "/data", "mode": "rw"}})
     container.remove(v=True)
