@@ -16,7 +16,6 @@ from nbcontainers.api.routing import Route
 from nbcontainers.build.records import Record
 from nbcontainers.moments import parse_ns
 
-FILTERS = frozenset(("until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"))
 _TESTS: dict[str, Callable[[Record, str], bool]] = {
     "id": lambda record, text: record.id.startswith(text),
     "parent": lambda record, text: record.parent.startswith(text),
@@ -25,7 +24,11 @@ _TESTS: dict[str, Callable[[Record, str], bool]] = {
     "inuse": lambda record, _: record.in_use,
     "shared": lambda record, _: record.shared,
     "private": lambda record, _: not record.shared,
+    # ``docker system prune`` hands its filters on to all kinds of things; what a step has made bears no labels.
+    "label": lambda record, _: False,
+    "label!": lambda record, _: True,
 }
+FILTERS = frozenset((*_TESTS, "until", "unused-for"))
 
 
 async def rows(call: Call) -> list[dict[str, object]]:
