@@ -90,14 +90,14 @@ class NoSuchContainer(NotFound):
     """No container has this name or id."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no such container: {name}")
+        super().__init__(f"No such container: {name}")
 
 
 class NoSuchImage(NotFound):
     """No image has this name or id."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no such image: {name}: pull it, or build it with %%dockerfile -t {name}")
+        super().__init__(f"No such image: {name}: pull it, or build it with %%dockerfile -t {name}")
 
 
 class NoSuchNetwork(NotFound):

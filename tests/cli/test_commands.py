@@ -77,7 +77,7 @@ def test_wrong_words_are_refused_by_name(face: RecordingFace) -> None:
         invoke(["run", "--memry", "1", "busybox"], face)
     with pytest.raises(click.UsageError, match="invalid size '12q'"):
         invoke(["run", "-m", "12q", "busybox"], face)
-    with pytest.raises(docker.errors.ImageNotFound, match="no such image: nosuch"):
+    with pytest.raises(docker.errors.ImageNotFound, match="No such image: nosuch"):
         invoke(["run", "--pull", "never", "nosuch"], face)
     with pytest.raises(NotFound, match="no such object: nothing"):
         invoke(["inspect", "nothing"], face)

@@ -117,7 +117,7 @@ def test_a_refused_import_leaves_nothing(
 def test_a_broken_archive_leaves_nothing(images: Images, tmp_path: Path, data: bytes) -> None:
     with pytest.raises(errors.InvalidArgument, match="cannot unpack the archive"):
         images.import_tar(io.BytesIO(data), changes=[], message="", reference="x")
-    with pytest.raises(errors.NoSuchImage, match="no such image: x"):
+    with pytest.raises(errors.NoSuchImage, match="No such image: x"):
         images.get("x")
     assert tree(tmp_path) == []
 
