@@ -23,9 +23,9 @@ def context() -> None:
 @click.argument("name")
 @pass_face
 def use(face: Face, name: str) -> str:
-    """Speak to another engine: docker, default (this user's own), or a url such as unix:///path."""
+    """Speak to another engine, docker, default (this user's own) or a url, and return its address."""
     face.use(own_address() if name == DEFAULT else name)
-    return str(face.client.api.base_url)
+    return _known(face)[_current(face)]
 
 
 @context.command()
@@ -39,13 +39,19 @@ def show(face: Face) -> str:
 @pass_face
 def list_(face: Face) -> Any:
     """List the engines that can be spoken to by name, and the one that is spoken to."""
+    current = _current(face)
+    rows: list[dict[str, object]] = [
+        {"name": name, "address": where, "current": name == current} for name, where in _known(face).items()
+    ]
+    return tables.table(rows, {"name": "object", "address": "object", "current": "bool"})
+
+
+def _known(face: Face) -> dict[str, str]:
+    """Return the addresses of the engines that have names, and of the one that is spoken to."""
     known = {**_default(), DOCKER: os.environ.get("DOCKER_HOST") or DOCKERS_SOCKET}
     current = _current(face)
     known.setdefault(current, current)
-    rows: list[dict[str, object]] = [
-        {"name": name, "address": where, "current": name == current} for name, where in known.items()
-    ]
-    return tables.table(rows, {"name": "object", "address": "object", "current": "bool"})
+    return known
 
 
 def _default() -> dict[str, str]:

@@ -20,6 +20,7 @@ def test_the_engines_that_have_names(face: RecordingFace, monkeypatch: pytest.Mo
     }
     assert list(listed.index[listed["current"]]) == [face.url]
     assert invoke(["context", "show"], face) == face.url
+    assert invoke(["context", "use", str(face.url)], face) == face.url
     assert invoke(["context", "show"], Face(url="docker")) == "docker"
     assert invoke(["context", "show"], Face(url=own_address())) == "default"
 
