@@ -13,7 +13,7 @@ from nbcontainers.cli.printing import short
 from nbcontainers.cli.tree import container_group, filters_of, image_group, pass_face, tree
 from nbcontainers.cli.watching import watch
 from nbcontainers.client import history as usage
-from nbcontainers.client import tables
+from nbcontainers.client import log_tables, tables
 from nbcontainers.errors import NotFound
 from nbcontainers.moments import in_seconds
 
@@ -126,7 +126,7 @@ def logs(face: Face, /, container: str, follow: bool, timestamps: bool, **asked:
         raise click.UsageError(f"invalid value '{tail}' for --tail: a number, or all")
     asked |= {name: in_seconds(asked[name]) for name in ("since", "until") if asked[name]}
     if not follow:
-        return tables.logs(face.client, container, tail=None if tail == "all" else int(tail), **asked)
+        return log_tables.logs(face.client, container, tail=None if tail == "all" else int(tail), **asked)
     details = int(asked.pop("details"))
     follow_log(face, container, {"tail": tail, "details": details, "timestamps": int(timestamps), **asked})
     return None

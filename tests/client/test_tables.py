@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from nbcontainers.cli import invoke
-from nbcontainers.client import history, plots, tables
+from nbcontainers.client import history, log_tables, plots
 from nbcontainers.client.tables import Table
 from nbcontainers.client.units import human_bytes
 from tests.conftest import RecordingFace
@@ -17,7 +17,7 @@ def frames(*rows: tuple[int, int, bytes]) -> bytes:
 
 
 def test_lines_have_the_time_of_the_frame_that_they_begin_in() -> None:
-    table = tables._lines_of_frames(
+    table = log_tables._lines_of_frames(
         frames((1, 1, b"a\nb"), (2, 2, b"error\n"), (3, 1, b"c\n\nd"), (4, 1, b"e"), (5, 2, b"last"))
     )
     rows = [(time.value, stream, line) for time, stream, line in table.itertuples(index=False)]
@@ -27,7 +27,7 @@ def test_lines_have_the_time_of_the_frame_that_they_begin_in() -> None:
 
 
 def test_an_empty_log_has_typed_columns() -> None:
-    table = tables._lines_of_frames(b"")
+    table = log_tables._lines_of_frames(b"")
     assert len(table) == 0
     assert str(table["stream"].dtype) == "category"
 

@@ -7,7 +7,7 @@ import docker
 import pytest
 from docker.types import LogConfig
 
-from nbcontainers.client import tables
+from nbcontainers.client import log_tables
 from tests.engine_process import EngineProcess
 from tests.waiting import until
 
@@ -40,10 +40,10 @@ def test_details(cli: EngineProcess) -> None:
     again = cli.docker("logs", "--details", "renamed").stdout.decode()
     assert again == "".join(f"COLOR=red,tag={one},tier=a+b {line}" for one in names for line in ("out\n", "half"))
     assert container.logs(stderr=False) == b"out\nhalf" * 2
-    table = tables.logs(cli.client, "renamed", details=True).groupby("stream", observed=True).last()
+    table = log_tables.logs(cli.client, "renamed", details=True).groupby("stream", observed=True).last()
     assert table["line"].tolist() == ["half", "err"]
     assert set(table["details"]) == {"COLOR=red,tag=renamed,tier=a+b"}
-    assert tables.logs(cli.client, "renamed", since="0s", details=True).empty
+    assert log_tables.logs(cli.client, "renamed", since="0s", details=True).empty
 
 
 def test_full_files_are_compressed(client: docker.DockerClient) -> None:
