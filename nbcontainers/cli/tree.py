@@ -14,7 +14,7 @@ from nbcontainers.cli.helping import HelpfulGroup, help_of
 from nbcontainers.cli.options import with_options
 
 pass_face = click.pass_obj
-_CELL_COLUMNS = 110
+CELL_COLUMNS = 110
 _ALL = {"ignore_unknown_options": False, "allow_interspersed_args": False}
 
 detach_keys_option = click.option(
@@ -41,7 +41,7 @@ def invoke(arguments: list[str], face: Face) -> Any:
         nbcontainers.errors.Error: There is no engine.
     """
     try:
-        with tree.make_context("%container", list(arguments), obj=face, terminal_width=_CELL_COLUMNS) as context:
+        with tree.make_context("%container", list(arguments), obj=face, terminal_width=CELL_COLUMNS) as context:
             return tree.invoke(context)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

@@ -66,7 +66,7 @@ def _dot(state: str) -> str:
 
 
 def _short(identifier: str) -> str:
-    return f"<code>{identifier.removeprefix('sha256:')[:12]}</code>"
+    return f"<code>{identifier.removeprefix('sha256:')[:12]}</code>" if identifier else ""
 
 
 def _number(value: object) -> str:

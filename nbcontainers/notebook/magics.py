@@ -16,7 +16,7 @@ from traitlets import Bool, Int, Unicode
 
 from nbcontainers.cli import Face, building, invoke
 from nbcontainers.cli.building import Wish, build_image
-from nbcontainers.cli.tree import ExitCode
+from nbcontainers.cli.tree import CELL_COLUMNS, ExitCode
 from nbcontainers.client.tables import Table
 from nbcontainers.notebook import failures, texts
 from nbcontainers.notebook.cards import ImageCard
@@ -230,7 +230,9 @@ def dockerfile_command(**options: Any) -> None:
 
 def _wish(line: str, cell: str, variables: dict[str, object]) -> tuple[Wish, str | None, str]:
     """Read the magic's line; returns what is to be built, the variable for the card, and how to show it."""
-    options: dict[str, Any] = dockerfile_command.make_context("%%dockerfile", _words(line)).params
+    options: dict[str, Any] = dockerfile_command.make_context(
+        "%%dockerfile", _words(line), terminal_width=CELL_COLUMNS
+    ).params
     context = options.pop("folder") or options["context"]
     options["context"] = context
     file, variable, progress = options.pop("file"), options.pop("output"), options.pop("progress")
