@@ -59,13 +59,15 @@ class DockerfileError(InvalidArgument):
 
     def __str__(self) -> str:
         place = f"dockerfile parse error on line {self.line}, column {self.column}: {self.message}"
-        if not self.source.strip():
-            return place
+        return f"{place}\n{self.excerpt()}" if self.source.strip() else place
+
+    def excerpt(self) -> str:
+        """Return the place, and the line with a mark under the column."""
         # Tabs stay tabs in the line below, so that the mark stands under what it means.
         before = "".join("\t" if character == "\t" else " " for character in self.source[: self.column - 1])
         number = str(self.line)
         return (
-            f"{place}\n{self.file}:{self.line}:{self.column}\n"
+            f"{self.file}:{self.line}:{self.column}\n"
             f"  {number} | {self.source.rstrip()}\n  {' ' * len(number)} | {before}^"
         )
 

@@ -78,4 +78,4 @@ def message_of(error: BaseException) -> str:
     """Return the sentence that the client shows; a fault of ours is logged with its place as well."""
     if not isinstance(error, errors.Error):
         _log.error("a request failed", exc_info=error)
-    return str(error) or type(error).__name__
+    return "\n".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])

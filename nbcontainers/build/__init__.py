@@ -13,7 +13,7 @@ Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules``
 (a stage's image so far), ``cache`` (what was made before; ``cachespecs``, ``catalog``, ``imports``, ``exports``,
 ``foresight``: what others have made, and may have), ``selection`` → ``layerwriter`` (COPY), ``archives``,
 ``downloads``, ``modes`` (ADD and its flags), ``caches``, ``stubs`` (mounts of RUN), ``running`` (its container) in
-``places`` (its network). Every error in a Dockerfile names line and column.
+``places`` (its network). Every error in a Dockerfile names line and column, and what fails later (``blame``) as well.
 
 Reading order: as above; then ``events``, what a build is asked and what it tells.
 

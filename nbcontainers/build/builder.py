@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nbcontainers.build import checking, graph, ignore, rules, stubs
 from nbcontainers.build.bases import Bases, Pull
+from nbcontainers.build.blame import blaming
 from nbcontainers.build.buildstate import Build
 from nbcontainers.build.cache import Cache
 from nbcontainers.build.caches import Caches
@@ -116,8 +117,9 @@ class Builder:
             plan, build = self._plan(context, options, found)
             while wanting := found.wanting(plan):
                 for name, platform in wanting:
-                    async for event in found.pull(name, platform, self._pull):
-                        yield event
+                    with blaming(plan.naming(name), options.dockerfile):
+                        async for event in found.pull(name, platform, self._pull):
+                            yield event
                 plan, build = self._plan(context, options, found)  # with what those want to have run first
             warnings: list[str] = []
             build.imports = await self._importer.open(options.cache_from, options.logins, warnings.append)

@@ -17,7 +17,7 @@ from nbcontainers.build.imports import Imports
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.running import Runner
 from nbcontainers.build.steps import Context, Scratch
-from nbcontainers.errors import InvalidArgument, NotFound
+from nbcontainers.errors import InvalidArgument
 from nbcontainers.images import HOST_SNAPSHOT, Images
 from nbcontainers.images.config import ImageConfig
 
@@ -136,8 +136,6 @@ def first_draft(build: Build, stage: Stage, scope: Scope) -> Draft:
         return Draft(scope, config, None, _first_key(scope, base), "")
     try:
         image = build.bases.get(stage.base, platform)
-    except NotFound as error:
-        raise NotFound(f"{error} (FROM in line {start.node.place.line})") from error
     except InvalidArgument as error:
         raise start.node.error(str(error), start.base) from error
     if image.config.architecture != platform.architecture:

@@ -6,7 +6,7 @@ Everything that names a stage or an image is settled here, before anything runs:
 Source: Dockerfile reference § FROM, § ARG (Scope), § ONBUILD; Docker documentation, Multi-stage builds.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nbcontainers.build import instructions as typed
@@ -61,6 +61,15 @@ class Stage:
         """What people call it."""
         return self.start.stage or f"stage-{self.number}"
 
+    def naming(self, image: str) -> Iterator[Node]:
+        """Yield its instructions that name an image."""
+        if self.parent is None and self.base == image:
+            yield self.start.node
+        names = [name for name, source in self.sources.items() if source.image == image]
+        for one in self.body:
+            if any(f"from={name}" in flag for name in names for flag in one.node.flags):
+                yield one.node
+
     def needs(self) -> set[int]:
         """Return the stages that must be built for this one."""
         copied = {source.stage for source in self.sources.values() if source.stage is not None}
@@ -88,6 +97,11 @@ class Graph:
     arguments: dict[str, str]
     declared: frozenset[str]
     platform: Platform
+
+    def naming(self, image: str) -> Node:
+        """Return the first instruction of the wanted stages that names an image."""
+        nodes = [node for stage in self.stages for node in stage.naming(image)]
+        return nodes[0] if nodes else self.stages[0].start.node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

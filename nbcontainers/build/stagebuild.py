@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 
 from nbcontainers.build import settings
+from nbcontainers.build.blame import blaming
 from nbcontainers.build.buildstate import Build, Foreseen, first_draft
 from nbcontainers.build.cache import Made
 from nbcontainers.build.draft import Draft
@@ -113,7 +114,8 @@ class StageBuild:
         step = Step(n=self._number, total=self._total, text=str(instruction), stage=self._stage.name)
         self.events.put_nowait(step)
         try:
-            await act()
+            with blaming(instruction.node, self._build.options.dockerfile):
+                await act()
         finally:
             for warning in self._build.checks.take():
                 self.events.put_nowait(warning)
@@ -239,7 +241,7 @@ class StageBuild:
         try:
             image = self._build.bases.get(source.image, self._stage.platform)
         except NotFound as error:
-            raise NotFound(f"invalid from flag value {name}: {error} (line {one.node.place.line})") from error
+            raise NotFound(f"invalid from flag value {name}: {error}") from error
         except InvalidArgument as error:
             raise one.node.error(f"invalid from flag value {name}: {error}", name) from error
         rootfs = self._snapshots.view(image.snapshot)

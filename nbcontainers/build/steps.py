@@ -245,6 +245,8 @@ class CopyStep:
                 self._picked += pick(source, self._excluded)
             except InvalidArgument as error:
                 raise self._one.node.error(str(error), source) from error
+            except BuildError as error:
+                raise BuildError(f"{self._one.name} failed: {error}") from error
         for name, path in self._own_files:
             status = os.lstat(path)
             entry = selection.Entry(path, "", status)

@@ -342,6 +342,29 @@ def test_a_failed_build_keeps_its_finished_steps_and_no_image(client: docker.Doc
     assert "---> Using cache" in _build(client, dockerfile.replace("exit 3", "true"))
 
 
+@pytest.mark.parametrize(
+    ("dockerfile", "place"),
+    [
+        (
+            "FROM busybox\n\n  COPY --link nope /x",
+            "Dockerfile:3:15\n  3 |   COPY --link nope /x\n    |               ^",
+        ),
+        ("FROM busybox\nCOPY Dockerfile n*pe* /x/\nADD x?z /x/", "Dockerfile:3:1\n"),
+        ("FROM busybox\nCOPY --from=0/none f /x", "Dockerfile:2:13\n"),
+        ("FROM busybox\nCOPY --chown=nobody7 Dockerfile /x", "Dockerfile:2:14\n"),
+        ("FROM busybox\nUSER nobody7\nRUN true", "Dockerfile:3:1\n"),
+        ("FROM busybox\nRUN true \\\n  && false", "Dockerfile:2:1\n  2 | RUN true \\\n    | ^"),
+        ("FROM busybox\nRUN exit 3", "Dockerfile:2:5\n"),
+        ("FROM busybox\nWORKDIR /bin/busybox/x", "Dockerfile:2:"),
+        ("FROM busybox AS a\nFROM 127.0.0.1:1/none:7", "Dockerfile:2:6\n"),
+    ],
+)
+def test_what_fails_later_shows_its_line(client: docker.DockerClient, dockerfile: str, place: str) -> None:
+    with pytest.raises((BuildError, APIError)) as failed:
+        _build(client, dockerfile)
+    assert f"\n{place}" in str(failed.value)
+
+
 def test_the_same_digest_twice(client: docker.DockerClient) -> None:
     dockerfile = "FROM busybox\nRUN mkdir /d && echo x > /d/f && ln -s f /d/l\nCOPY f /g\nWORKDIR /new/dir\n"
     ids = []
