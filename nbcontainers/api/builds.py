@@ -2,6 +2,9 @@
 
 Source: Docker Engine API v1.47, ``POST /build``; the texts are those of ``docker build`` with ``DOCKER_BUILDKIT=0``.
 
+``version=2`` asks for BuildKit. It is the same builder, which does what BuildKit's Dockerfiles ask for; of the stream
+only the message with the image's id is BuildKit's, the rest is what its clients show as it is.
+
 Beside Docker's parameters there is ``cacheto``, a JSON list of places as ``--cache-to`` has them, and ``cachefrom``
 takes places as ``--cache-from`` has them as well as names of images (see ``build.cachespecs``).
 
@@ -24,6 +27,8 @@ from nbcontainers.build import BuildEvent, BuildOptions, cachespecs, events
 from nbcontainers.engine import limits
 from nbcontainers.engine.configuration import HostConfig
 
+_BUILDKIT = "2"
+_IN_SESSION = "client-session"
 # Query parameters that ask for what this builder does not do, with the values that ask for nothing, and why not.
 _REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "cgroupparent": (("",), "steps belong to the engine's own group"),
@@ -31,7 +36,7 @@ _REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "outputs": (("", "null", "[]"), "images are stored, and nothing else"),
     "securityopt": (("", "null", "[]"), "steps run with the default profile"),
     "ulimits": (("", "null", "[]"), "set limits in the step with ulimit"),
-    "version": (("", "1"), "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
+    "version": (("", "1", _BUILDKIT), "1 and 2 are known"),
 }
 SECRETS_ARG = "NBCONTAINERS_SECRETS"
 """The build argument that holds what ``POST /nbcontainers/v1/build/secrets`` has answered."""
@@ -46,6 +51,8 @@ async def build(call: Call) -> web.StreamResponse:
     options = _options(call)
     with call.engine.builder.workspace() as context:
         if remote := call.text("remote"):
+            if remote == _IN_SESSION:
+                raise errors.Unsupported("a build's context from a session is not supported, set DOCKER_BUILDKIT=0")
             options = replace(options, dockerfile=await contexts.fetch(remote, context, options.dockerfile))
         else:
             await contexts.receive(call.request.content.iter_any(), context)
@@ -57,7 +64,7 @@ async def build(call: Call) -> web.StreamResponse:
 async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.StreamResponse:
     first = await anext(build_events, None)
     response = await responses.stream(call, "application/json")
-    teller = _Teller(response, quiet=call.flag("q"))
+    teller = _Teller(response, quiet=call.flag("q"), buildkit=call.text("version") == _BUILDKIT)
     try:
         if first is not None:
             await teller.tell(first)
@@ -79,9 +86,10 @@ async def _stream(call: Call, build_events: AsyncIterator[BuildEvent]) -> web.St
 class _Teller:
     """Writes events as the classic builder does; a quiet build says its image's id and nothing else."""
 
-    def __init__(self, response: web.StreamResponse, *, quiet: bool) -> None:
+    def __init__(self, response: web.StreamResponse, *, quiet: bool, buildkit: bool) -> None:
         self._response = response
         self._quiet = quiet
+        self._image: dict[str, object] = {"id": "moby.image.id"} if buildkit else {}
         self._step: dict[str, object] = {}
         self._waiting: list[bytes] = []
         self._writing: asyncio.Task[None] | None = None
@@ -89,7 +97,7 @@ class _Teller:
     async def tell(self, event: BuildEvent) -> None:
         """Write one event."""
         if isinstance(event, events.Built):
-            await self._write({"aux": {"ID": event.image_id}})
+            await self._write({**self._image, "aux": {"ID": event.image_id}})
             lines = [f"Successfully built {short(event.image_id)}\n"]
             lines += [f"Successfully tagged {tag}\n" for tag in event.tags]
             for line in [f"{event.image_id}\n"] if self._quiet else lines:

@@ -197,12 +197,13 @@ class Hijack:
         return response
 
 
-def take_over(call: Call, content_type: str) -> Hijack:
+def take_over(call: Call, content_type: str, *, protocol: str = "tcp") -> Hijack:
     """Answer the request's head and take its connection over.
 
     Args:
         call: The request.
         content_type: Of what will be sent.
+        protocol: What is spoken from now on, for a client that asks for an upgrade.
     """
     connection = cast(Connection, call.request.protocol)
     transport = cast(asyncio.Transport, call.request.transport)
@@ -210,7 +211,7 @@ def take_over(call: Call, content_type: str) -> Hijack:
         raise ConnectionResetError("the client is gone")
     inbound = Inbound(transport)
     if "upgrade" in call.request.headers.get("Connection", "").lower() and call.request.headers.get("Upgrade"):
-        head = ["HTTP/1.1 101 UPGRADED", "Connection: Upgrade", "Upgrade: tcp"]
+        head = ["HTTP/1.1 101 UPGRADED", "Connection: Upgrade", f"Upgrade: {protocol}"]
     else:
         head = ["HTTP/1.1 200 OK"]
     connection.set_parser(cast(Any, inbound))  # tells the inbound side of the connection's loss

@@ -17,7 +17,6 @@ _PLUGIN_FILTERS = frozenset(("capability", "enabled"))
 
 # method, path, what is not supported
 ENDPOINTS: tuple[tuple[str, str, str], ...] = (
-    ("POST", "/session", "BuildKit is not supported, set DOCKER_BUILDKIT=0"),
     ("PUT", "/volumes/{name}", "cluster volumes are not supported"),
     ("POST", "/swarm/init", _SWARM),
     ("POST", "/swarm/join", _SWARM),

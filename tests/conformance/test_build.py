@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import json
+import socket
 import tarfile
 import threading
 import time
@@ -60,6 +61,25 @@ def _no_images_left(engine: EngineProcess) -> Iterator[None]:
     for image in engine.client.images.list():
         if not {"busybox:latest", "host:latest"} & set(image.tags):
             engine.client.images.remove(image.id, force=True)
+
+
+def test_a_client_of_buildkit_with_a_session(engine: EngineProcess) -> None:
+    """As dockerode and testcontainers for Node ask for it: the context with the build, a session for credentials."""
+    with socket.socket(socket.AF_UNIX) as session:
+        session.settimeout(30)
+        session.connect(engine.url.removeprefix("unix://"))
+        session.sendall(b"POST /session HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        head = session.recv(4096)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b"\r\nUpgrade: h2c\r\n" in head
+        api = engine.client.api
+        context = _tar({"Dockerfile": b"FROM busybox\nRUN --mount=type=cache,target=/c echo x > /c/x\n"})
+        answer = api._post(api._url("/build"), data=context, params={"version": "2", "session": "s", "t": "built"})
+        messages = [json.loads(line) for line in answer.text.splitlines()]
+        (image,) = [message["aux"]["ID"] for message in messages if message.get("id") == "moby.image.id"]
+        assert engine.client.images.get("built").id == image
+        session.shutdown(socket.SHUT_WR)
+        assert session.recv(1) == b""
 
 
 def test_the_stream_is_the_classic_builders(client: docker.DockerClient) -> None:
@@ -497,8 +517,8 @@ def test_what_is_refused_says_why(client: docker.DockerClient, options: dict[str
         _build(client, "FROM busybox\nRUN true", **options)
 
 
-def test_buildkit_is_refused_with_the_way_out(client: docker.DockerClient) -> None:
-    answer = client.api.post(f"{client.api.base_url}/v1.47/build", params={"version": "2"})
+def test_a_context_in_a_session_is_refused_with_the_way_out(client: docker.DockerClient) -> None:
+    answer = client.api.post(f"{client.api.base_url}/v1.47/build", params={"version": "2", "remote": "client-session"})
     assert answer.status_code == 501
     assert "set DOCKER_BUILDKIT=0" in answer.json()["message"]
 
