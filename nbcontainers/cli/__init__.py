@@ -9,7 +9,8 @@ Reading order: ``face``, ``helping``, ``running`` with ``networking`` (run and c
 change something), ``building``, ``listing``, ``updating``, ``copying``, ``archives``, ``transferring`` with ``pulling``
 and ``transfers`` (layers on their way), ``registries`` (logins), ``layers``, ``volumes``, ``networks``, ``shaping``,
 ``capturing``, ``contexts`` and ``system`` (others), ``following`` (``logs -f``), ``formats`` (``--format``),
-``terminal``, ``printing`` (its tables).
+``refusing``
+(docker's options that are not for this engine), ``terminal``, ``printing`` (its tables).
 
 Example:
     >>> invoke(["ps", "-a"], Face(connect()))
@@ -26,6 +27,7 @@ from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     layers,
     listing,
     networks,
+    refusing,
     registries,
     shaping,
     system,
@@ -34,7 +36,9 @@ from nbcontainers.cli import (  # noqa: F401  each gives the tree its commands
     volumes,
 )
 from nbcontainers.cli.face import Face
-from nbcontainers.cli.tree import invoke
+from nbcontainers.cli.tree import invoke, tree
+
+refusing.give(tree)
 
 __all__ = ["Face", "invoke", "main"]
 

@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -97,14 +98,25 @@ class Wish:
 
 @tree.command()
 @click.option("-f", "--file", "dockerfile", default=None, help="Path of the Dockerfile; - for standard input.")
+@click.option("--iidfile", default="", type=click.Path(dir_okay=False), help="File to write the image's id to.")
 @with_options
 @click.argument("context", default=".")
 @pass_face
-def build(face: Face, /, context: str, dockerfile: str | None, progress: str, **options: Any) -> str:
+def build(face: Face, /, context: str, iidfile: str, **options: Any) -> str:
     """Build an image from a Dockerfile, and return its id.
 
     CONTEXT is a folder, a URL of a tar archive or Dockerfile, or - for either on standard input.
     """
+    image = _built(face, context, **options)
+    if iidfile:
+        try:
+            Path(iidfile).write_text(image, encoding="ascii")
+        except OSError as error:
+            raise click.ClickException(f"the id cannot be written to '{iidfile}': {error.strerror}") from None
+    return image
+
+
+def _built(face: Face, context: str, dockerfile: str | None, progress: str, **options: Any) -> str:
     if context.startswith(("http://", "https://")):
         wish = Wish(context=context, dockerfile=dockerfile or "", **options)
         return _run(face, wish, progress, {"path": context, "dockerfile": dockerfile})

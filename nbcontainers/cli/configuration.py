@@ -31,7 +31,7 @@ def configuration(image: str, command: tuple[str, ...], o: Json, *, remove: bool
         "Hostname": o["hostname"],
         "Domainname": o["domainname"],
         "MacAddress": o["mac_address"] or None,
-        "Labels": values.labels(o["labels"]),
+        "Labels": values.labels((*values.lines(o["label_files"]), *o["labels"])),
         "Volumes": anonymous or None,
         "Tty": o["tty"],
         "OpenStdin": stdin or o["interactive"],

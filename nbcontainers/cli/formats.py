@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from nbcontainers.cli.printing import age, command, short
+from nbcontainers.cli.printing import USE, age, command, short
 from nbcontainers.client.units import human_bytes
 from nbcontainers.templates import parse, to_json
 
@@ -24,6 +24,11 @@ _HEADINGS = {
     "CreatedAt": "CREATED AT",
     "CreatedSince": "CREATED",
     "CreatedBy": "CREATED BY",
+    "BlockIO": "BLOCK I/O",
+    "CPUPerc": "CPU %",
+    "MemPerc": "MEM %",
+    "MemUsage": "MEM USAGE / LIMIT",
+    "NetIO": "NET I/O",
     "LocalVolumes": "LOCAL VOLUMES",
 }
 
@@ -144,6 +149,24 @@ def network(raw: Json, *, whole: bool) -> Json:
         "Labels": _labels(raw),
         "Name": raw["Name"],
         "Scope": raw["Scope"],
+    }
+
+
+def use(name: str, container_id: str, row: Mapping[Hashable, Any], *, whole: bool) -> Json:
+    """Return the fields of ``docker stats`` for one row of its table."""
+    named = {str(column): value for column, value in row.items()}
+    texts = {column.heading: column.cell(named) for column in USE}
+    shown = container_id if whole else short(container_id)
+    return {
+        "BlockIO": texts["BLOCK I/O"],
+        "CPUPerc": texts["CPU %"],
+        "Container": shown,
+        "ID": shown,
+        "MemPerc": texts["MEM %"],
+        "MemUsage": texts["MEM USAGE / LIMIT"],
+        "Name": name,
+        "NetIO": texts["NET I/O"],
+        "PIDs": texts["PIDS"],
     }
 
 

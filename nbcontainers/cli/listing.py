@@ -135,14 +135,24 @@ def logs(face: Face, /, container: str, follow: bool, timestamps: bool, **asked:
 @tree.command()
 @click.option("--no-stream", is_flag=True, help="One answer; else a terminal shows it anew until interrupted.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Those that do not run, too.")
+@whole_option
+@format_option
 @click.argument("containers", nargs=-1)
 @pass_face
-def stats(face: Face, containers: tuple[str, ...], no_stream: bool, everything: bool) -> Any:
+def stats(
+    face: Face, *, containers: tuple[str, ...], no_stream: bool, everything: bool, whole: bool, wanted: str
+) -> Any:
     """Return what a container has used over time, or what several use now; without a name all that run."""
 
     def now() -> tables.Table:
         return usage.running(face.client, names=containers, everything=everything)
 
+    if wanted:
+        ids = {names["Names"][0].lstrip("/"): names["Id"] for names in face.client.api.containers(all=True)}
+        rows = now().to_dict("index").items()
+        return formats.formatted(
+            [formats.use(str(name), ids.get(name, ""), row, whole=whole) for name, row in rows], wanted, "CONTAINER ID"
+        )
     if not no_stream and face.takes_signals and sys.stdout.isatty():
         watch(face, now)
     if len(containers) == 1 and not no_stream:

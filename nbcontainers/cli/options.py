@@ -22,6 +22,8 @@ def _text(*names: str, help: str) -> Any:
 
 PROCESS = [
     _text("--name", help="Name of the container."),
+    click.option("--cidfile", default="", type=click.Path(dir_okay=False), help="New file for the container's id."),
+    click.option("-q", "--quiet", is_flag=True, help="Show nothing of a pull."),
     pull_option,
     _text("--platform", help="Which of several images, such as linux/arm64."),
     _many("-e", "--env", help="NAME=value, or NAME to take this process's."),
@@ -33,6 +35,13 @@ PROCESS = [
     _many("--group-add", help="More groups of the user, by name or number."),
     click.option("--entrypoint", default=None, help="Program in place of the image's."),
     _many("-l", "--label", "labels", help="NAME=value."),
+    click.option(
+        "--label-file",
+        "label_files",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False),
+        help="File of labels, one a line.",
+    ),
     _many("--annotation", "annotations", help="NAME=value, for the runtime."),
     _text("--stop-signal", help="Signal that asks the container to end."),
     click.option("--stop-timeout", type=int, default=None, help="Seconds until it is killed."),

@@ -105,7 +105,7 @@ _HISTORY = [
     Column("SIZE", lambda row: human_bytes(row["size"]), 1),
     Column("COMMENT", lambda row: row["comment"], 3),
 ]
-_USE = [
+USE = [
     Column("CPU %", lambda row: _percent(row["cpu_percent"])),
     Column("MEM USAGE / LIMIT", _memory),
     Column("MEM %", lambda row: _percent(row["memory_percent"]), 2),
@@ -168,8 +168,8 @@ _LAYOUTS: tuple[tuple[frozenset[str], list[Column]], ...] = (
     (frozenset(("layer", "digest", "wasted_bytes")), _LAYERS),
     (frozenset(("layer", "path", "change", "wasted_bytes")), _LAYER_FILES),
     (frozenset(("path", "change", "before_bytes", "after_bytes")), _IMAGE_DIFF),
-    (frozenset(("name", "cpu_percent", "memory_bytes")), [Column("NAME", lambda row: row["name"]), *_USE]),
-    (frozenset(("time", "cpu_percent", "memory_bytes")), [Column("TIME", lambda row: _plain(row["time"])), *_USE]),
+    (frozenset(("name", "cpu_percent", "memory_bytes")), [Column("NAME", lambda row: row["name"]), *USE]),
+    (frozenset(("time", "cpu_percent", "memory_bytes")), [Column("TIME", lambda row: _plain(row["time"])), *USE]),
     (frozenset(("network", "rate_bits_per_second", "delay_usec")), _SHAPING),
     (frozenset(("src", "dst", "proto", "flags", "info")), _PACKETS),
     (frozenset(("feature", "available", "remedy")), _DOCTOR),

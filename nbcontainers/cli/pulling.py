@@ -19,11 +19,12 @@ pull_option = click.option(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """An image that a container is to be made of: when it is pulled, and for which platform."""
+    """An image that a container is to be made of: when it is pulled, for which platform, and whether that is shown."""
 
     image: str
     policy: str
     platform: str
+    quiet: bool = False
 
     @property
     def tagged(self) -> str:
@@ -37,7 +38,7 @@ class Wish:
 
 def provide(face: Face, wish: Wish) -> None:
     """Pull an image; what is told of it goes where remarks go, for standard output is the container's."""
-    fetch(face, wish.image, platform=wish.platform, to_stderr=True)
+    fetch(face, wish.image, platform=wish.platform, quiet=wish.quiet, to_stderr=True)
 
 
 def fetch(

@@ -1,7 +1,11 @@
 """What ``run``, ``create`` and ``attach`` do: make a container, and join its streams to whoever asked."""
 
 import contextlib
+import os
+from collections.abc import Iterator
+from typing import TextIO
 
+import click
 import docker.errors
 
 from nbcontainers.cli import interactive
@@ -20,9 +24,40 @@ def create(face: Face, config: Json, options: Json) -> str:
     """Create a container and return its id; the engine's warnings go to standard error.
 
     An image that is not here is pulled, unless the options say otherwise.
+
+    Raises:
+        click.ClickException: The file for its id is there already, or cannot be written.
     """
+    with contextlib.ExitStack() as undo:
+        id_file = undo.enter_context(_new_file(options["cidfile"])) if options["cidfile"] else None
+        container = _create(face, config, options)
+        if id_file is not None:
+            id_file.write(container)
+    return container
+
+
+@contextlib.contextmanager
+def _new_file(path: str) -> Iterator[TextIO]:
+    """Make a file that is not there yet; when there is nothing to write to it, it goes again."""
+    try:
+        file = open(path, "x", encoding="ascii")  # noqa: SIM115
+    except FileExistsError:
+        raise click.ClickException(
+            f"container ID file found, make sure the other container isn't running or delete {path}"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(f"failed to create the container ID file: {path}: {error.strerror}") from None
+    with file:
+        try:
+            yield file
+        except BaseException:
+            os.unlink(path)
+            raise
+
+
+def _create(face: Face, config: Json, options: Json) -> str:
     image, name, platform = config["Image"], options["name"] or None, options["platform"] or None
-    wish = Wish(image=image, policy=options["pull_policy"], platform=options["platform"])
+    wish = Wish(image=image, policy=options["pull_policy"], platform=options["platform"], quiet=options["quiet"])
     if wish.policy == "always":
         provide(face, wish)
     try:

@@ -29,8 +29,11 @@ _KINDS = {
 }
 
 
+_document_option = click.option("-f", "--format", "wanted", default="", help="A Go template, or json.")
+
+
 @tree.command()
-@format_option
+@_document_option
 @pass_face
 def info(face: Face, wanted: str) -> Any:
     """Return facts about the engine."""
@@ -39,7 +42,7 @@ def info(face: Face, wanted: str) -> Any:
 
 
 @tree.command()
-@format_option
+@_document_option
 @pass_face
 def version(face: Face, wanted: str) -> Any:
     """Return the engine's versions."""

@@ -23,6 +23,12 @@ detach_keys_option = click.option(
 sig_proxy_option = click.option("--sig-proxy", type=bool, default=True, help="Pass this process's signals on.")
 
 
+_patience_option = click.option(
+    "-t", "--timeout", "--time", "seconds", type=int, default=None, help="Seconds until they are killed."
+)
+_asking_option = click.option("-s", "--signal", default="", help="Signal that asks them to end.")
+
+
 class ExitCode(int):
     """A container's exit code, as ``run`` returns it."""
 
@@ -76,13 +82,14 @@ def run(face: Face, /, image: str, command: tuple[str, ...], remove: bool, detac
 
 
 @tree.command(context_settings=_ALL)
+@click.option("--rm", "remove", is_flag=True, help="Remove the container when it ends.")
 @with_options
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_face
-def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> str:
+def create(face: Face, /, image: str, command: tuple[str, ...], remove: bool, **options: Any) -> str:
     """Create a container without starting it, and return its id."""
-    config = configuration(image, command, options, remove=False, attach=True, stdin=False)
+    config = configuration(image, command, options, remove=remove, attach=True, stdin=False)
     return running.create(face, config, options)
 
 
@@ -111,21 +118,32 @@ def start(
 
 
 @tree.command()
-@click.option("-t", "--time", "seconds", type=int, default=None, help="Seconds until they are killed.")
+@_patience_option
+@_asking_option
 @click.argument("containers", nargs=-1, required=True)
 @pass_face
-def stop(face: Face, containers: tuple[str, ...], seconds: int | None) -> str:
+def stop(face: Face, containers: tuple[str, ...], seconds: int | None, signal: str) -> str:
     """Stop containers."""
-    return each(containers, lambda name: face.client.api.stop(name, timeout=seconds))
+    return each(containers, lambda name: _end(face, name, "stop", seconds, signal))
 
 
 @tree.command()
-@click.option("-t", "--time", "seconds", type=int, default=10, help="Seconds until they are killed.")
+@_patience_option
+@_asking_option
 @click.argument("containers", nargs=-1, required=True)
 @pass_face
-def restart(face: Face, containers: tuple[str, ...], seconds: int) -> str:
+def restart(face: Face, containers: tuple[str, ...], seconds: int | None, signal: str) -> str:
     """Restart containers."""
-    return each(containers, lambda name: face.client.api.restart(name, timeout=seconds))
+    return each(containers, lambda name: _end(face, name, "restart", seconds, signal))
+
+
+def _end(face: Face, container: str, how: str, seconds: int | None, signal: str) -> None:
+    """Stop or restart a container; docker-py has no word for the signal."""
+    api = face.client.api
+    asked = {"t": seconds, "signal": signal or None}
+    # However long it takes: it is the engine that kills.
+    response = api.post(api._url("/containers/{0}/" + how, container), params=asked, timeout=None)
+    api._raise_for_status(response)
 
 
 @tree.command()
@@ -155,12 +173,14 @@ def unpause(face: Face, containers: tuple[str, ...]) -> str:
 
 @tree.command()
 @click.option("-f", "--force", is_flag=True, help="Kill those that run.")
+@click.option("-l", "--link", is_flag=True, help="Remove not a container but a link: CONTAINER/ALIAS.")
 @click.option("-v", "--volumes", is_flag=True, help="Remove their anonymous volumes.")
 @click.argument("containers", nargs=-1, required=True)
 @pass_face
-def rm(face: Face, containers: tuple[str, ...], force: bool, volumes: bool) -> str:
+def rm(face: Face, containers: tuple[str, ...], force: bool, link: bool, volumes: bool) -> str:
     """Remove containers."""
-    return each(containers, lambda name: face.client.api.remove_container(name, force=force, v=volumes))
+    api = face.client.api
+    return each(containers, lambda name: api.remove_container(name, force=force, link=link, v=volumes))
 
 
 def each(names: tuple[str, ...], act: Callable[[str], object]) -> str:
@@ -229,11 +249,12 @@ def tag(face: Face, source: str, target: str) -> str:
 
 @tree.command()
 @click.option("-f", "--force", is_flag=True, help="Even when a stopped container uses it.")
+@click.option("--no-prune", is_flag=True, help="Leave images without a name that it stands on.")
 @click.argument("names", nargs=-1, required=True)
 @pass_face
-def rmi(face: Face, names: tuple[str, ...], force: bool) -> str:
+def rmi(face: Face, names: tuple[str, ...], force: bool, no_prune: bool) -> str:
     """Remove images."""
-    return each(names, lambda name: face.client.api.remove_image(name, force=force))
+    return each(names, lambda name: face.client.api.remove_image(name, force=force, noprune=no_prune))
 
 
 @tree.command()

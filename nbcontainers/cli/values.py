@@ -76,14 +76,19 @@ def labels(entries: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
 
 
-def environment(env: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
-    """Return the variables of files, and above them those given, with this process's values where they have none."""
-    lines = []
+def lines(files: tuple[str, ...]) -> list[str]:
+    """Return the lines of files of ``NAME=value``, but for empty ones and comments."""
+    found = []
     for path in files:
         with open(path) as file:
-            lines += [line.strip() for line in file if line.strip() and not line.lstrip().startswith("#")]
+            found += [line.strip() for line in file if line.strip() and not line.lstrip().startswith("#")]
+    return found
+
+
+def environment(env: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
+    """Return the variables of files, and above them those given, with this process's values where they have none."""
     result = []
-    for entry in [*lines, *env]:
+    for entry in [*lines(files), *env]:
         if "=" in entry:
             result.append(entry)
         elif entry in os.environ:

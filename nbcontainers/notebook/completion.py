@@ -104,7 +104,8 @@ def _after(
         return _beginning(_values(option, magics), fragment)
     if fragment.startswith("-"):
         is_over = not command.allow_interspersed_args and bool(given)  # what follows an image is the container's
-        known = [name for one in command.params if isinstance(one, click.Option) for name in one.opts]
+        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+        known = [name for one in options for name in one.opts]
         return _beginning([] if is_over else [*known, "--help"], fragment)
     return _beginning([name for name in _arguments(command, path, given, magics) if name not in given], fragment)
 

@@ -1,8 +1,10 @@
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import docker.errors
@@ -13,6 +15,7 @@ from nbcontainers.cli import invoke
 from nbcontainers.cli.values import Size
 from nbcontainers.errors import NotFound
 from tests.conftest import RecordingFace
+from tests.waiting import until
 
 
 def test_run_passes_both_streams_on_and_returns_the_exit_code(face: RecordingFace) -> None:
@@ -222,3 +225,25 @@ def test_one_that_removes_itself_is_removed(face: RecordingFace) -> None:
     invoke(["run", "-d", "--rm", "--name", "passing", "--network", "none", "busybox", "sleep", "600"], face)
     assert invoke(["rm", "-f", "passing"], face) == "passing"
     assert "passing" not in set(invoke(["ps", "-a"], face)["name"])
+
+
+def test_a_file_of_the_id_and_one_of_labels(face: RecordingFace, tmp_path: Path) -> None:
+    id_file, labels = tmp_path / "id", tmp_path / "labels"
+    labels.write_text("tier=web\n\n# no label\nbare\n")
+    words = ["create", "--name", "target", "--cidfile", str(id_file), "--label-file", str(labels), "-l", "tier=own"]
+    made = invoke([*words, "busybox", "true"], face)
+    assert id_file.read_text() == made
+    assert face.client.api.inspect_container("target")["Config"]["Labels"] == {"tier": "own", "bare": ""}
+    with pytest.raises(click.ClickException, match="container ID file found"):
+        invoke(["run", "--cidfile", str(id_file), "busybox", "true"], face)
+    with pytest.raises(docker.errors.APIError):
+        invoke(["create", "--name", "target", "--cidfile", str(tmp_path / "other"), "busybox", "true"], face)
+    assert not (tmp_path / "other").exists()
+
+
+def test_stopping_by_another_signal_and_a_template_of_use(face: RecordingFace) -> None:
+    invoke(["run", "-d", "--name", "target", "--network", "none", "busybox", "sleep", "600"], face)
+    wanted = ["stats", "--format", "{{.Name}} {{.CPUPerc}} {{.PIDs}}"]
+    until(lambda: re.fullmatch(r"target \d+\.\d+% \d+", invoke(wanted, face)) is not None)
+    assert invoke(["stop", "-s", "KILL", "--timeout", "600", "target"], face) == "target"
+    assert face.client.api.inspect_container("target")["State"]["ExitCode"] == 137

@@ -58,7 +58,8 @@ def test_examples_are_right(path: str) -> None:
 def _parsed(words: list[str]) -> click.Context:
     """Read a command's words as ``invoke`` does, and do nothing."""
     command: click.Command = tree
+    outermost = click.Context(tree, info_name="it", **tree.context_settings)
     while isinstance(command, click.Group):
         command = command.commands[words[0]]
         words = words[1:]
-    return command.make_context("it", list(words))
+    return command.make_context("it", list(words), parent=outermost)
