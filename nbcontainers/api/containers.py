@@ -35,7 +35,7 @@ async def create(call: Call) -> web.Response:
     platform = call.text("platform")
     if platform and platform.split("/")[0] != "linux":
         raise errors.NotFound(f"image with reference '{body.image}' was found but does not match '{platform}'")
-    config, host_config = creation.configuration(body)
+    config, host_config = creation.configuration(body, call.version)
     endpoints = creation.endpoints(body, host_config.network_mode)
     try:
         container, warnings = await call.engine.create(call.text("name"), config, host_config, endpoints)

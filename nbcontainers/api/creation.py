@@ -37,15 +37,15 @@ _SUPPORTED = frozenset(wire.HostConfig.__struct_encode_fields__)
 _RESTART_NAMES: dict[str, RestartName] = {name: name for name in ("no", "always", "unless-stopped", "on-failure")}
 
 
-def configuration(body: wire.CreateRequest) -> tuple[ContainerConfig, HostConfig]:
-    """Return what the engine is asked for.
+def configuration(body: wire.CreateRequest, version: tuple[int, int]) -> tuple[ContainerConfig, HostConfig]:
+    """Return what the engine is asked for, in a version of the API.
 
     Raises:
         errors.InvalidArgument: A value makes no sense.
         errors.Unsupported: A field asks for something this engine does not do.
     """
     _check_environment(body.env or [])
-    host_config = _host_config(body)
+    host_config = _host_config(body, version)
     return _container_config(body), host_config
 
 
@@ -112,7 +112,7 @@ def _words(given: list[str] | str | None) -> tuple[str, ...] | None:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _host_config(body: wire.CreateRequest) -> HostConfig:
+def _host_config(body: wire.CreateRequest, version: tuple[int, int]) -> HostConfig:
     text = bytes(body.host_config)
     if text == b"null":
         text = b"{}"
@@ -128,7 +128,7 @@ def _host_config(body: wire.CreateRequest) -> HostConfig:
         volumes_from=tuple(asked.volumes_from or ()),
         volume_driver=asked.volume_driver or "",
         network_mode="none" if body.network_disabled else network_mode(asked.network_mode or ""),
-        namespaces=namespaces.of_request(asked, host_cgroups=cgroups.detect().version == 1),
+        namespaces=namespaces.of_request(asked, version, host_cgroups=cgroups.detect().version == 1),
         cgroup_parent=asked.cgroup_parent or "",
         port_bindings=networking.port_bindings(asked.port_bindings or {}),
         publish_all_ports=bool(asked.publish_all_ports),

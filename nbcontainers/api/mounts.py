@@ -109,17 +109,16 @@ def long(mount: wire.Mount) -> BindMount:
     volume = mount.volume_options or wire.VolumeOptions()
     tmpfs = mount.tmpfs_options or wire.TmpfsOptions()
     driver = volume.driver_config or wire.DriverConfig()
-    if mount.type == "volume" and mount.source:
-        check_name(mount.source)
-    if mount.type == "bind" and not bind.create_mountpoint and not os.path.exists(mount.source):
-        raise errors.InvalidArgument(
-            f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
-        )
+    source = mount.source or ""
+    if mount.type == "volume" and source:
+        check_name(source)
+    if mount.type == "bind" and not bind.create_mountpoint and not os.path.exists(source):
+        raise errors.InvalidArgument(f'invalid mount config for type "bind": bind source path does not exist: {source}')
     return BindMount(
         kind=_KINDS[mount.type],
-        source=posixpath.normpath(mount.source) if mount.type == "bind" else mount.source,
+        source=posixpath.normpath(source) if mount.type == "bind" else source,
         destination=mount.target,
-        read_only=mount.read_only,
+        read_only=bool(mount.read_only),
         propagation=bind.propagation,
         recursive=not bind.non_recursive,
         read_only_below=not bind.read_only_non_recursive,

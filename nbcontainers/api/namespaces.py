@@ -8,13 +8,16 @@ from nbcontainers.api.wire import requests as wire
 from nbcontainers.engine.configuration import Namespaces
 
 _CONTAINER = "container:"
+_PRIVATE_IPC = (1, 40)
 
 
-def of_request(asked: wire.HostConfig, *, host_cgroups: bool) -> Namespaces:
+def of_request(asked: wire.HostConfig, version: tuple[int, int], *, host_cgroups: bool) -> Namespaces:
     """Return the namespaces that a client wants.
 
     Args:
         asked: The request.
+        version: Of the API: before 1.40 others may share the IPC namespace of a container that says nothing of it,
+            on which Compose files with ``ipc: service:…`` rely.
         host_cgroups: A privileged container here sees the host's control groups unless it says otherwise: where these
             are of version 1, as with Docker.
 
@@ -23,7 +26,10 @@ def of_request(asked: wire.HostConfig, *, host_cgroups: bool) -> Namespaces:
     """
     modes = {
         "PID": (asked.pid_mode or "", ("", "host")),
-        "IPC": (asked.ipc_mode or "private", ("private", "shareable", "host", "none")),
+        "IPC": (
+            asked.ipc_mode or ("shareable" if version < _PRIVATE_IPC else "private"),
+            ("private", "shareable", "host", "none"),
+        ),
         "UTS": (asked.uts_mode or "", ("", "host")),
         "cgroup namespace": (asked.cgroupns_mode or "", ("", "private", "host")),
         "USER": (asked.userns_mode or "", ("", "host")),

@@ -35,6 +35,7 @@ _BRIDGE_OPTIONS = frozenset(
         networks.OPTION_ICC,
         networks.OPTION_MASQUERADE,
         networks.OPTION_HOST_BINDING,
+        networks.OPTION_IPV6,
         networks.OPTION_MTU,
     )
 )
@@ -42,8 +43,9 @@ _OPTIONS: dict[networks.Driver, frozenset[str]] = {
     "bridge": _BRIDGE_OPTIONS,
     "macvlan": frozenset((networks.OPTION_PARENT, networks.OPTION_MACVLAN_MODE, networks.OPTION_MTU)),
 }
-_FLAGS = (networks.OPTION_ICC, networks.OPTION_MASQUERADE)
-_BOOLEANS = frozenset(("1", "t", "true", "0", "f", "false"))
+_FLAGS = (networks.OPTION_ICC, networks.OPTION_IPV6, networks.OPTION_MASQUERADE)
+_TRUE = frozenset(("1", "t", "true"))
+_BOOLEANS = _TRUE | {"0", "f", "false"}
 _MTU = range(68, 65536)
 _INTERFACE = re.compile(r"[^\s/]{1,15}")
 _MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
@@ -72,13 +74,14 @@ def new_network(asked: wire.NetworkCreateRequest) -> Network:
         raise errors.NotFound(f'could not find "{ipam.driver}" IPAM driver: use default')
     options = {name: value for name, value in (asked.options or {}).items() if value != ""}
     _check_options(driver, options)
+    ipv6 = bool(asked.enable_ipv6) or options.get(networks.OPTION_IPV6, "").lower() in _TRUE
     return Network(
         id=secrets.token_hex(32),
         name=asked.name,
         driver=driver,
         created_ns=time.time_ns(),
-        subnets=_subnets(ipam.config or [], ipv6=bool(asked.enable_ipv6)),
-        ipv6=bool(asked.enable_ipv6),
+        subnets=_subnets(ipam.config or [], ipv6=ipv6),
+        ipv6=ipv6,
         internal=bool(asked.internal),
         attachable=bool(asked.attachable),
         options=options,

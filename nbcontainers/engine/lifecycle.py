@@ -278,7 +278,6 @@ class Lifecycle:
             oom_killed=False,
             error="",
             started_at_ns=connection.started_at_ns,
-            finished_at_ns=0,
         )
         try:
             self._state.save(container)

@@ -11,6 +11,8 @@ from nbcontainers.api import creation, mounts
 from nbcontainers.api.wire.requests import CreateRequest
 from nbcontainers.engine.configuration import BindMount, ContainerConfig, Device, HostConfig, Namespaces
 
+NEWEST = (1, 47)
+
 # What docker CLI 28 sends for `docker run --rm busybox true`, less what has its own test.
 CLI_HOST_CONFIG: dict[str, Any] = json.loads(
     """{"Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"","Config":{}},"NetworkMode":"default",
@@ -26,7 +28,7 @@ CLI_HOST_CONFIG: dict[str, Any] = json.loads(
 
 def convert(host_config: object = None, **fields: object) -> tuple[ContainerConfig, HostConfig]:
     body = {"Image": "host", "HostConfig": host_config, **fields}
-    return creation.configuration(msgspec.json.decode(json.dumps(body), type=CreateRequest))
+    return creation.configuration(msgspec.json.decode(json.dumps(body), type=CreateRequest), NEWEST)
 
 
 def test_what_the_docker_cli_sends() -> None:
@@ -41,7 +43,7 @@ def test_what_the_docker_cli_sends() -> None:
 
 
 def test_the_least() -> None:
-    config, host = creation.configuration(msgspec.json.decode(b'{"Image":"x"}', type=CreateRequest))
+    config, host = creation.configuration(msgspec.json.decode(b'{"Image":"x"}', type=CreateRequest), NEWEST)
     assert config.image == "x"
     assert host == HostConfig()
 
@@ -337,3 +339,14 @@ def test_mounts_that_make_no_sense(mount: dict[str, object], words: str) -> None
     with pytest.raises(errors.InvalidArgument) as caught:
         convert({"Mounts": [mount]})
     assert words in str(caught.value)
+
+
+def test_null_in_a_mount_is_nothing_said() -> None:
+    _, host = convert({"Mounts": [{"Target": "/a", "Type": "tmpfs", "Source": None, "ReadOnly": None}]})
+    assert [(one.kind, one.source, one.read_only) for one in host.mounts] == [("tmpfs", "", False)]
+
+
+def test_older_clients_may_share_the_ipc_namespace_of_any_container() -> None:
+    body = msgspec.json.decode(b'{"Image":"x"}', type=CreateRequest)
+    assert creation.configuration(body, (1, 39))[1].namespaces.ipc == "shareable"
+    assert creation.configuration(body, (1, 40))[1].namespaces.ipc == "private"

@@ -77,9 +77,11 @@ def test_state_and_configuration(client: docker.DockerClient) -> None:
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 137
     assert container.attrs["State"]["FinishedAt"] > container.attrs["State"]["StartedAt"]
+    ended = container.attrs["State"]["FinishedAt"]
     container.restart(timeout=0)
     container.reload()
     assert container.status == "running"
+    assert container.attrs["State"]["FinishedAt"] == ended
 
 
 def test_a_start_that_comes_late(client: docker.DockerClient) -> None:

@@ -96,9 +96,9 @@ class Mount(msgspec.Struct, rename="pascal"):
 
     target: str = ""
     type: str = ""
-    source: str = ""
-    read_only: bool = False
-    consistency: str = ""
+    source: str | None = None  # docker-py says null for a tmpfs, Compose for what is not read-only
+    read_only: bool | None = None
+    consistency: str | None = None
     bind_options: BindOptions | None = None
     volume_options: VolumeOptions | None = None
     tmpfs_options: TmpfsOptions | None = None
