@@ -23,7 +23,8 @@ class Logs extends Widget {
     this._poll = new Poll({
       auto: false,
       name: 'nbcontainers:logs',
-      factory: async () => this._show(await model.logs(id).catch((error: Error) => error)),
+      // Who fails, because the container was removed, is asked less and less often.
+      factory: () => model.logs(id).then(text => this._show(text), error => this._fail(error)),
       frequency: { interval: REFRESH_MS, backoff: true },
       standby: () => (this.isVisible ? 'when-hidden' : true)
     });
@@ -48,14 +49,12 @@ class Logs extends Widget {
     this.node.focus();
   }
 
-  private _show(said: string | Error): void {
-    if (this.isDisposed) {
-      return;
-    }
-    if (said instanceof Error) {
-      this.node.dataset.stale = said.message;
-      return;
-    }
+  private _fail(error: Error): never {
+    this.node.dataset.stale = error.message;
+    throw error;
+  }
+
+  private _show(said: string): void {
     delete this.node.dataset.stale;
     const text = said.replace(COLOURS, '') || this._trans.__('It has written nothing yet.');
     const { scrollHeight, scrollTop, clientHeight } = this.node;
