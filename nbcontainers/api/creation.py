@@ -52,8 +52,6 @@ def configuration(body: wire.CreateRequest, version: tuple[int, int]) -> tuple[C
 def _container_config(body: wire.CreateRequest) -> ContainerConfig:
     if not body.image:
         raise errors.InvalidArgument("no image specified: give the field Image")
-    if body.on_build or body.shell:
-        raise errors.Unsupported("OnBuild and Shell belong to images, not to containers")
     return ContainerConfig(
         image=body.image,
         hostname=body.hostname or "",
@@ -73,6 +71,8 @@ def _container_config(body: wire.CreateRequest) -> ContainerConfig:
         exposed_ports=networking.exposed_ports(body.exposed_ports or ()),
         volumes=tuple(body.volumes or ()),
         stop_signal=body.stop_signal or "",
+        shell=tuple(body.shell or ()),
+        on_build=tuple(body.on_build or ()),
         stop_timeout_seconds=body.stop_timeout,
         healthcheck=_healthcheck(body.healthcheck),
     )

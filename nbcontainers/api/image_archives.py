@@ -16,7 +16,8 @@ from nbcontainers import errors
 from nbcontainers.api import failures, progress, responses, transfer
 from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
-from nbcontainers.images import Image
+from nbcontainers.build.changes import apply_changes
+from nbcontainers.images import ContainerDefaults, Image
 from nbcontainers.images.archives import LayerProgress, Loaded, load
 from nbcontainers.images.exporting import Export
 from nbcontainers.images.packing import Descriptor
@@ -108,7 +109,7 @@ async def import_image(call: Call) -> web.StreamResponse:
         raise errors.Unsupported(f"choosing a platform comes later: '{call.text('platform')}'")
     make = functools.partial(
         call.engine.images.import_tar,
-        changes=[line for change in call.texts("changes") for line in change.splitlines() if line.strip()],
+        defaults=apply_changes(ContainerDefaults(), call.texts("changes")),
         message=call.text("message") or f"Imported from {source}",
         reference=name,
     )

@@ -123,13 +123,15 @@ def config(container: Container) -> Json:
         "Volumes": {path: {} for path in asked.volumes} or None,
         "WorkingDir": asked.working_dir,
         "Entrypoint": asked.entrypoint or None,
-        "OnBuild": None,
+        "OnBuild": asked.on_build or None,
         "Labels": asked.labels,
     }
     if asked.exposed_ports:
         result["ExposedPorts"] = {port: {} for port in asked.exposed_ports}
     if asked.healthcheck is not None:
         result["Healthcheck"] = _healthcheck(asked.healthcheck)
+    if asked.shell:
+        result["Shell"] = asked.shell
     if asked.stop_signal:
         result["StopSignal"] = asked.stop_signal
     if asked.stop_timeout_seconds is not None:

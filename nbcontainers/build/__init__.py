@@ -8,6 +8,7 @@ Stages with plain data between them, as BuildKit has them:
     graph         instructions → stages, and who needs whom (``platforms``); ``checking`` finds what is only unwise
     builder       has them run: ``bases`` what they stand on, ``execution`` a build (``buildstate``),
                   ``stagebuild`` one stage, ``steps``, ``runstep`` what makes layers, ``settings`` the rest
+                  (``changes``: for images that are committed or imported)
 
 Beside them: ``expansion`` (variables, quotes), ``ignore`` (patterns), ``rules`` (the build checks), ``draft``
 (a stage's image so far), ``cache`` (what was made before; ``cachespecs``, ``catalog``, ``imports``, ``exports``,

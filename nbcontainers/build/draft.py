@@ -4,11 +4,12 @@ Source: Dockerfile reference § Environment replacement, § ARG.
 """
 
 import copy
+import posixpath
 from collections.abc import Mapping
 
 from nbcontainers.build import cache
 from nbcontainers.build.expansion import PLAIN, Expansion, ExpansionError, Style, process
-from nbcontainers.build.instructions import Arg, Command
+from nbcontainers.build.instructions import Arg, Command, Text
 from nbcontainers.build.parser import Node
 from nbcontainers.build.rules import Checks
 from nbcontainers.build.suggestion import did_you_mean
@@ -131,6 +132,15 @@ class Draft:
             if name not in self._declared and name not in self._scope.arguments:
                 self._scope.checks.warn("UndefinedVar", node, name, did_you_mean(name, variables, "$"))
         return expansion
+
+    def enter(self, one: Text) -> None:
+        """Have WORKDIR's directory, which may be relative to the one before, be the one that commands run in.
+
+        Raises:
+            DockerfileError: A variable or quote is not written right.
+        """
+        joined = posixpath.join("/", self.defaults.working_dir, self.expand(one.node, one.text))
+        self.defaults.working_dir = posixpath.normpath(f"/{joined.lstrip('/')}")
 
     def expand(self, node: Node, text: str, style: Style = PLAIN) -> str:
         """Replace the variables in a text.

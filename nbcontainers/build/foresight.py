@@ -98,7 +98,6 @@ class _Foresight:
             self._advance(key, self._known(key), one)
         elif isinstance(one, Text) and one.name == "WORKDIR":
             step = WorkdirStep(self._draft, one, self._build.images.snapshots)
-            self._draft.defaults.working_dir = step.path
             self._advance(step.key, self._known(step.key), one)
         else:
             settings.apply(self._draft, one, self._checks)

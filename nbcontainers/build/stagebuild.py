@@ -313,7 +313,6 @@ class StageBuild:
 
     async def _workdir(self, one: Text) -> None:
         step = WorkdirStep(self.draft, one, self._snapshots)
-        self.draft.defaults.working_dir = step.path
         if await self._reuse(step.key, one):
             return
         with self._new_snapshot() as snapshot_key:

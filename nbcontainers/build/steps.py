@@ -329,9 +329,8 @@ class WorkdirStep:
     def __init__(self, draft: Draft, one: Text, snapshots: Snapshots) -> None:
         self._draft = draft
         self._snapshots = snapshots
-        path = draft.expand(one.node, one.text)
-        joined = posixpath.join("/", draft.defaults.working_dir, path)
-        self.path = posixpath.normpath(f"/{joined.lstrip('/')}")
+        draft.enter(one)
+        self.path = draft.defaults.working_dir
         self.key = cache.key(draft.key, "WORKDIR", self.path, draft.defaults.user)
 
     def write(self, upper: Path) -> bool:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nbcontainers import errors
+from nbcontainers.build.changes import apply_changes
 from nbcontainers.engine.changes import Change, changes, own_places
-from nbcontainers.engine.configuration import ContainerConfig
+from nbcontainers.engine.configuration import ContainerConfig, Healthcheck
 from nbcontainers.engine.control import Control
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container
 from nbcontainers.images import ContainerDefaults, Image, Images
-from nbcontainers.images.changes import apply_changes
+from nbcontainers.images.config import Healthcheck as ImageHealthcheck
 from nbcontainers.images.writing import Writing, write
 from nbcontainers.runtime.rootfs import open_rootfs
 
@@ -80,7 +81,7 @@ class Commits:
             errors.Conflict: The image that the container was made from is no more.
         """
         defaults = _merge(asked.defaults or ContainerDefaults(), _defaults(container.config))
-        apply_changes(defaults, [line for change in asked.changes for line in change.splitlines() if line.strip()])
+        defaults = apply_changes(defaults, asked.changes)
         with self._paused(container) if asked.pause else contextlib.nullcontext():
             return await asyncio.to_thread(self._write, container, asked, defaults)
 
@@ -127,6 +128,20 @@ def _defaults(config: ContainerConfig) -> ContainerDefaults:
         working_dir=config.working_dir,
         labels=config.labels or None,
         stop_signal=config.stop_signal,
+        healthcheck=_healthcheck(config.healthcheck) if config.healthcheck else None,
+        on_build=list(config.on_build) or None,
+        shell=list(config.shell) or None,
+    )
+
+
+def _healthcheck(asked: Healthcheck) -> ImageHealthcheck:
+    return ImageHealthcheck(
+        test=list(asked.test),
+        interval=asked.interval_ns,
+        timeout=asked.timeout_ns,
+        start_period=asked.start_period_ns,
+        start_interval=asked.start_interval_ns,
+        retries=asked.retries,
     )
 
 
@@ -151,6 +166,6 @@ def _merge(given: ContainerDefaults, own: ContainerDefaults) -> ContainerDefault
         labels={**(own.labels or {}), **(given.labels or {})} or None,
         stop_signal=given.stop_signal or own.stop_signal,
         healthcheck=given.healthcheck or own.healthcheck,
-        on_build=given.on_build,
+        on_build=given.on_build or own.on_build,
         shell=given.shell or own.shell,
     )

@@ -55,6 +55,7 @@ class ContainerConfig:
     stop_timeout_seconds: int | None = None
     healthcheck: Healthcheck | None = None
     shell: tuple[str, ...] = ()
+    on_build: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

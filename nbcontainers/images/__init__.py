@@ -5,7 +5,7 @@ only the runtime mounts. Nothing here mounts anything visible, and nothing knows
 
 Reading order: ``references`` (names), ``config`` (the OCI image configuration), ``snapshots`` (layers as
 directories), ``headers``, ``packing``, ``sources``, ``unpacking``, ``holes``, ``compression`` and ``skeletons``
-(trees and archives), ``layers`` (between the two), ``changes`` (what an import may set), ``index``, ``removal`` and
+(trees and archives), ``layers`` (between the two), ``index``, ``removal`` and
 ``store`` (images, tags, what is kept on disk), ``history``, ``writing`` (a container's files as an image),
 ``staging`` (layers on their way in), ``exporting`` and ``archives`` (images to archives and back); for registries the
 room ``registry``, then ``platforms``, ``manifests``, ``spool``, ``fetching``, ``origins`` and ``pulling``,
@@ -13,7 +13,7 @@ room ``registry``, then ``platforms``, ``manifests``, ``spool``, ``fetching``, `
 
 Example:
     >>> images = Images(Path("/var/lib/nbcontainers/images"))
-    >>> image = images.import_tar(open("busybox.tar", "rb"), changes=[], message="", reference="busybox")
+    >>> image = images.import_tar(open("busybox.tar", "rb"), message="", reference="busybox")
     >>> rootfs = images.snapshots.prepare("my-container", image.snapshot)
 """
 

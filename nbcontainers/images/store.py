@@ -22,7 +22,6 @@ import msgspec
 from nbcontainers import errors
 from nbcontainers.images import config as image_config
 from nbcontainers.images import index, layers
-from nbcontainers.images.changes import Changes, apply_changes
 from nbcontainers.images.config import (
     ContainerDefaults,
     HistoryEntry,
@@ -283,21 +282,22 @@ class Images:
                     found.update(zip(chain_ids(image.config.rootfs.diff_ids), self.layers(image), strict=True))
         return found
 
-    def import_tar(self, stream: IO[bytes], *, changes: Changes, message: str, reference: str) -> Image:
+    def import_tar(
+        self, stream: IO[bytes], *, message: str, reference: str, defaults: ContainerDefaults | None = None
+    ) -> Image:
         """Make an image with one layer from a root file system's archive.
 
         Args:
             stream: A tar archive, compressed or not.
-            changes: Dockerfile instructions that set defaults, such as ``CMD ["sh"]``.
             message: A comment for its history.
             reference: Its name, or empty.
+            defaults: What its containers get that do not say otherwise.
 
         Raises:
-            errors.InvalidArgument: The archive or a change makes no sense.
+            errors.InvalidArgument: The archive makes no sense.
         """
         if reference:
             check_new(reference)
-        defaults = apply_changes(ContainerDefaults(), changes)
         name = os.urandom(16).hex()
         self.protect(name)  # from the moment that it is a layer: another thread may be sweeping
         try:
@@ -305,7 +305,7 @@ class Images:
             config = ImageConfig(
                 created=timestamp(),
                 architecture=image_config.architecture(),
-                config=defaults,
+                config=defaults or ContainerDefaults(),
                 rootfs=RootFS(diff_ids=[digest]),
                 history=[HistoryEntry(created=timestamp(), comment=message or "Imported from -")],
             )

@@ -128,16 +128,9 @@ def test_options_that_do_not_go_together(host_config: object, fields: dict[str, 
         convert(host_config, **fields)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"OnBuild": ["RUN true"]},
-        {"Shell": ["sh"]},
-    ],
-)
-def test_nothing_is_ignored_outside_the_host_config_either(fields: dict[str, object]) -> None:
-    with pytest.raises(errors.Unsupported):
-        convert(None, **fields)
+def test_what_an_image_of_the_container_is_to_have() -> None:
+    config, _ = convert(None, OnBuild=["RUN true"], Shell=["sh"])
+    assert (config.on_build, config.shell) == (("RUN true",), ("sh",))
 
 
 def test_namespaces() -> None:

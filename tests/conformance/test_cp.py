@@ -339,6 +339,27 @@ def test_a_commit(cli: EngineProcess, client: docker.DockerClient, tree_image: A
         client.images.remove("cp-made:1")
 
 
+def test_a_commit_keeps_what_belongs_to_images(client: docker.DockerClient, tree_image: Any) -> None:
+    check = {"Test": ["CMD-SHELL", "true"], "Interval": 2 * 10**9}
+    asked = {"Image": tree_image.id, "OnBuild": ["RUN true"], "Shell": ["/bin/ash", "-c"], "Healthcheck": check}
+    made = client.api._result(client.api._post_json(client.api._url("/containers/create"), data=asked), json=True)
+    container = client.containers.get(made["Id"])
+    try:
+        shown = container.attrs["Config"]
+        assert (shown["OnBuild"], shown["Shell"]) == (asked["OnBuild"], asked["Shell"])
+        image = container.commit("cp-made", "2", changes=["HEALTHCHECK NONE", "ONBUILD USER 7"])
+        kept = image.attrs["Config"]
+        client.images.remove(image.id)
+        assert (kept["OnBuild"], kept["Shell"]) == (["RUN true", "USER 7"], asked["Shell"])
+        assert kept["Healthcheck"]["Test"] == ["NONE"]
+        image = container.commit("cp-made", "3")
+        kept = image.attrs["Config"]
+        client.images.remove(image.id)
+        assert kept["Healthcheck"] == check
+    finally:
+        container.remove()
+
+
 def test_commits_at_once_of_a_container_that_writes(client: docker.DockerClient) -> None:
     container = client.containers.run(
         "busybox",

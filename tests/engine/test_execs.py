@@ -24,7 +24,7 @@ async def engine(tmp_path: Path, need: Callable[..., None]) -> AsyncIterator[Eng
     await engine.start()
     try:
         archive = io.BytesIO(root_file_system())
-        await asyncio.to_thread(engine.images.import_tar, archive, changes=[], message="", reference="busybox:latest")
+        await asyncio.to_thread(engine.images.import_tar, archive, message="", reference="busybox:latest")
         yield engine
         for container in engine.containers():
             await engine.remove(container.id, force=True)

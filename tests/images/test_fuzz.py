@@ -191,9 +191,7 @@ def test_a_refused_import_leaves_nothing(ground: Path, data: Tar, compress: bool
     with tempfile.TemporaryDirectory(dir=ground, prefix="store-") as directory:
         images = Images(Path(directory), [])
         try:
-            images.import_tar(
-                io.BytesIO(gzip.compress(data) if compress else data), changes=[], message="", reference=""
-            )
+            images.import_tar(io.BytesIO(gzip.compress(data) if compress else data), message="", reference="")
             return
         except (errors.InvalidArgument, errors.Unavailable):
             pass

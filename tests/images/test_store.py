@@ -12,7 +12,7 @@ import pytest
 
 from nbcontainers import errors
 from nbcontainers.images import HistoryEntry, Image, ImageConfig, Images, RootFS, Snapshots
-from nbcontainers.images.config import encode
+from nbcontainers.images.config import ContainerDefaults, encode
 from nbcontainers.images.history import history
 from nbcontainers.images.snapshots import HOST_SNAPSHOT
 from nbcontainers.linux import files, mounts, namespaces
@@ -37,9 +37,9 @@ def archive(**contents: str) -> io.BytesIO:
     return buffer
 
 
-def imported(images: Images, reference: str = "", changes: list[str] | None = None, **contents: str) -> Image:
+def imported(images: Images, reference: str = "", **contents: str) -> Image:
     contents = contents or {"file": reference}
-    return images.import_tar(archive(**contents), changes=changes or [], message="", reference=reference)
+    return images.import_tar(archive(**contents), message="", reference=reference)
 
 
 def built(images: Images, base: Image, *references: str, content: str = "more") -> Image:
@@ -67,24 +67,16 @@ def tree(root: Path) -> list[str]:
 
 
 def test_an_archive_becomes_an_image(images: Images) -> None:
-    changes = [
-        'CMD ["sh", "-c"]',
-        "ENV A=1 B='two words'",
-        "LABEL x=y",
-        "WORKDIR /srv",
-        "USER nobody",
-        "EXPOSE 80 53/udp",
-    ]
     image = images.import_tar(
-        archive(a="12345", b="6"), changes=changes, message="by hand", reference="Docker.io/one".lower()
+        archive(a="12345", b="6"),
+        message="by hand",
+        reference="docker.io/one",
+        defaults=ContainerDefaults(cmd=["sh", "-c"], working_dir="/srv"),
     )
     assert image.repo_tags == ["one:latest"]
     assert image.size_bytes == 6
     assert image.config.config.cmd == ["sh", "-c"]
-    assert image.config.config.env == ["A=1", "B=two words"]
-    assert image.config.config.labels == {"x": "y"}
     assert image.config.config.working_dir == "/srv"
-    assert image.config.config.exposed_ports == {"80/tcp": {}, "53/udp": {}}
     assert [entry.comment for entry in image.config.history] == ["by hand"]
     assert len(image.config.rootfs.diff_ids) == 1
     assert image.snapshot is not None
@@ -94,21 +86,19 @@ def test_an_archive_becomes_an_image(images: Images) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "changes", "error", "text"),
+    ("reference", "error", "text"),
     [
-        ("UPPER", [], errors.InvalidReference, "lower case"),
-        ("host", [], errors.Conflict, "'host' stands for this machine's own file system"),
-        ("host:1", [], errors.Conflict, "'host' stands"),
-        ("x@sha256:" + "0" * 64, [], errors.InvalidReference, "cannot tag by digest"),
-        ("x", ["RUN true"], errors.InvalidArgument, "'RUN true' is no valid change"),
-        ("x", ["ENV"], errors.InvalidArgument, "is no valid change"),
+        ("UPPER", errors.InvalidReference, "lower case"),
+        ("host", errors.Conflict, "'host' stands for this machine's own file system"),
+        ("host:1", errors.Conflict, "'host' stands"),
+        ("x@sha256:" + "0" * 64, errors.InvalidReference, "cannot tag by digest"),
     ],
 )
 def test_a_refused_import_leaves_nothing(
-    images: Images, tmp_path: Path, reference: str, changes: list[str], error: type[Exception], text: str
+    images: Images, tmp_path: Path, reference: str, error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):
-        imported(images, reference, changes, file="x")
+        imported(images, reference, file="x")
     assert [image.repo_tags for image in images.list()] == [["host:latest"]]
     assert tree(tmp_path) == []
 
@@ -116,7 +106,7 @@ def test_a_refused_import_leaves_nothing(
 @pytest.mark.parametrize("data", [b"", b"no archive", archive(a="x" * 9000).getvalue()[:2000]])
 def test_a_broken_archive_leaves_nothing(images: Images, tmp_path: Path, data: bytes) -> None:
     with pytest.raises(errors.InvalidArgument, match="cannot unpack the archive"):
-        images.import_tar(io.BytesIO(data), changes=[], message="", reference="x")
+        images.import_tar(io.BytesIO(data), message="", reference="x")
     with pytest.raises(errors.NoSuchImage, match="No such image: x"):
         images.get("x")
     assert tree(tmp_path) == []
