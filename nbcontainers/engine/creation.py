@@ -10,7 +10,7 @@ import os
 import posixpath
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
@@ -85,12 +85,10 @@ def _check(host_config: HostConfig) -> None:
         raise errors.InvalidArgument(f"invalid cgroup parent '{host_config.cgroup_parent}': a path without '..'")
 
 
-def share(config: ContainerConfig, host_config: HostConfig, find: Callable[[str], Container]) -> ContainerConfig:
+def share(config: ContainerConfig, host_config: HostConfig, containers: Mapping[str, Container]) -> ContainerConfig:
     """Return the configuration of a container that has its network from another one, and so its host name."""
-    if donor := sharing.donor_of(host_config.network_mode):
-        named = find(donor).config
-        return replace(config, hostname=named.hostname, domainname=named.domainname)
-    return config
+    donor = containers.get(sharing.donor_of(host_config.network_mode))
+    return config if donor is None else sharing.named_as(config, donor)
 
 
 def _merge(image: Image, config: ContainerConfig, host_config: HostConfig, container_id: str) -> ContainerConfig:

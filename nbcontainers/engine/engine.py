@@ -246,7 +246,7 @@ class Engine:
         """
         limits.check(host_config)
         host_config = sharing.resolve(host_config, self.container)
-        config = creation.share(config, host_config, self.container)
+        config = creation.share(config, host_config, self.register.by_id)
         donors = [self.container(entry.partition(":")[0]) for entry in host_config.volumes_from]
         name = check_name(name) if name else new_name(self.register.names)
         if holder := self.register.names.get(name):

@@ -203,9 +203,8 @@ class Lifecycle:
                 prepared.close()
                 raise
             self._networking.tell(container, "connect", container.networks)
-            self.telling.tell_volumes(container, "mount")
             connected = True
-            connection = await prepared.start()
+            connection = await self._execute(container, prepared)
             await self._started(container, connection)
         except BaseException as error:
             await self._start_failed(container, error, connected=connected)
@@ -213,10 +212,31 @@ class Lifecycle:
         self.watch(container, connection)
         self.telling.tell(container, "start")
 
+    async def _execute(self, container: Container, prepared: Prepared) -> ShimConnection:
+        """Have a prepared program executed, and tell what has mounts by then: in Docker, whose user is found."""
+        try:
+            connection = await prepared.start()
+        except StartError as error:
+            if error.exit_code in NOT_EXECUTED:
+                self.telling.tell_volumes(container, "mount")
+            raise
+        self.telling.tell_volumes(container, "mount")
+        return connection
+
     async def _prepare(self, container: Container) -> Prepared:
         """Give the container its network, and a shim that does all but execute its program."""
         await self.volume_mounts.take(container)
         namespace_fd = await self._networking.attach(container)
+        try:
+            return await self._prepare_inside(container, namespace_fd)
+        except BaseException:
+            # Docker has it in its networks when it finds that out.
+            self._networking.tell(container, "connect", container.networks)
+            self._networking.tell(container, "disconnect", container.networks)
+            raise
+
+    async def _prepare_inside(self, container: Container, namespace_fd: int | None) -> Prepared:
+        """Give the container a shim, in a network namespace that is then the shim's."""
         with contextlib.ExitStack() as undo:
             if namespace_fd is not None:
                 undo.callback(os.close, namespace_fd)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine import files, linking, places, publishing, shaping
+from nbcontainers.engine import files, linking, places, publishing, shaping, sharing
 from nbcontainers.engine.admission import Admission, Attachments
 from nbcontainers.engine.configuration import EndpointConfig
 from nbcontainers.engine.model import Attachment, Container, NetworkEndpoint
@@ -103,10 +103,7 @@ class Networking:
         """
         mode = container.host_config.network_mode
         if mode.startswith("container:"):
-            name = mode.removeprefix("container:")
-            if sharer := linking.find(self._containers, name):
-                return self._namespace_of(sharer)
-            raise errors.NoSuchContainer(name)
+            return self._namespace_of(self._sharer(container, mode.removeprefix("container:")))
         if not self._admission.are_found(container):
             resolved = self._admission.resolve(container)
             self._naming.forget(container)
@@ -139,6 +136,23 @@ class Networking:
                 before = files.contents(other)
                 other.links = linking.readdressed(other, container)
                 files.follow(self._specification.directory(other.id), before, files.contents(other))
+
+    def _sharer(self, container: Container, name: str) -> Container:
+        """Return whose network a container is to have; one that came after it is found by its name, and then kept.
+
+        Raises:
+            errors.NoSuchContainer: There is none.
+            errors.Conflict: It is the container itself.
+        """
+        sharer = linking.find(self._containers, name)
+        if sharer is None:
+            raise errors.NoSuchContainer(name)
+        if sharer is container:
+            raise errors.Conflict("cannot join own network")
+        if sharer.id != name:
+            container.host_config = replace(container.host_config, network_mode=f"container:{sharer.id}")
+            container.config = sharing.named_as(container.config, sharer)
+        return sharer
 
     def _namespace_of(self, container: Container) -> int:
         """Return a descriptor of a running container's network namespace.

@@ -5,12 +5,13 @@ asked at the start. A namespace is handed over as a *pidfd* of a process in it (
 another process by the time it is used, as a path below ``/proc`` could.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from nbcontainers import errors
-from nbcontainers.engine.configuration import HostConfig
+from nbcontainers.engine.configuration import ContainerConfig, HostConfig
 from nbcontainers.engine.model import Container
 from nbcontainers.linux import processes
 from nbcontainers.runtime.spec import Shared
@@ -27,35 +28,29 @@ def donor_of(mode: str) -> str:
 def resolve(host_config: HostConfig, find: Callable[[str], Container]) -> HostConfig:
     """Return a configuration that names containers by their ids.
 
+    Whose network it is to have is looked for again at the start, where it is not there yet: as Docker does.
+
     Raises:
         errors.NoSuchContainer: There is none of that name.
-        errors.InvalidArgument: Its ipc namespace is not to be shared.
     """
 
     def resolved(mode: str) -> str:
         name = donor_of(mode)
         return PREFIX + find(name).id if name else mode
 
-    namespaces = host_config.namespaces
-    if name := donor_of(namespaces.ipc):
-        check_shareable(find(name))
+    namespaces, network_mode = host_config.namespaces, host_config.network_mode
+    with contextlib.suppress(errors.NoSuchContainer):
+        network_mode = resolved(network_mode)
     return replace(
         host_config,
-        network_mode=resolved(host_config.network_mode),
+        network_mode=network_mode,
         namespaces=replace(namespaces, pid=resolved(namespaces.pid), ipc=resolved(namespaces.ipc)),
     )
 
 
-def check_shareable(donor: Container) -> None:
-    """Refuse a container whose ipc namespace is its own.
-
-    Raises:
-        errors.InvalidArgument: It is.
-    """
-    if donor.host_config.namespaces.ipc in ("private", "none"):
-        raise errors.InvalidArgument(
-            f"container {donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
-        )
+def named_as(config: ContainerConfig, donor: Container) -> ContainerConfig:
+    """Return a configuration with the host name of the container that its network is from."""
+    return replace(config, hostname=donor.config.hostname, domainname=donor.config.domainname)
 
 
 def wanted(container: Container) -> dict[Shared, str]:
@@ -84,7 +79,7 @@ def open_all(
         process_fd: Gives a new pidfd of a container's first process; None when it does not run.
 
     Raises:
-        errors.Conflict: A container that it needs does not run, or is gone.
+        errors.Conflict: A container that it needs does not run, or is gone, or keeps its ipc namespace to itself.
     """
     opened: dict[Shared, int] = {}
     try:
@@ -107,7 +102,10 @@ def _open(
         return processes.pidfd_open(os.getpid())
     donor = containers.get(donor_of(mode))
     fd = None if donor is None else process_fd(donor)
-    if fd is None:
-        what = "PID" if kind == "pid" else "IPC"
-        raise errors.Conflict(f"failed to join {what} namespace: container {donor_of(mode)} is not running")
+    joining = "" if kind == "pid" else f"can't join IPC of container {donor_of(mode)}: "
+    if donor is None or fd is None:
+        raise errors.Conflict(f"{joining}container {donor_of(mode)} is not running")
+    if joining and donor.host_config.namespaces.ipc in ("private", "none"):
+        os.close(fd)
+        raise errors.Conflict(f"{joining}non-shareable IPC (hint: use IpcMode:shareable for the donor container)")
     return fd

@@ -67,6 +67,7 @@ def test_a_life(client: docker.DockerClient) -> None:
     assert by_action["volume", "unmount"] == {"driver": "local", "container": container.id}
 
 
+_NOT_MOUNTED = [("network", "connect"), ("network", "disconnect"), ("volume", "unmount")]
 _CONNECTED = [("network", "connect"), ("volume", "mount"), ("network", "disconnect"), ("volume", "unmount")]
 
 
@@ -77,14 +78,20 @@ _CONNECTED = [("network", "connect"), ("volume", "mount"), ("network", "disconne
         ({"command": "/etc/passwd"}, 400, 126, _CONNECTED),
         ({"volumes": ["lasting:/data", "/tmp:/etc/passwd"]}, 400, 127, _CONNECTED),
         ({"sysctls": {"net.no.such": "1"}}, 400, 127, _CONNECTED),
-        ({"user": "no-such"}, 500, 128, _CONNECTED),
+        ({"user": "no-such"}, 500, 128, _NOT_MOUNTED),
+        ({"group_add": ["no-such"]}, 500, 128, _NOT_MOUNTED),
+        ({"devices": ["/dev/no-such"]}, 400, 128, _NOT_MOUNTED),
+        ({"pid_mode": "container:donor"}, 409, 128, _NOT_MOUNTED),
         ({"network": "no-such"}, 404, 128, [("volume", "unmount")]),
+        ({"network": None, "network_mode": "container:no-such"}, 404, 128, [("volume", "unmount")]),
+        ({"network": None, "network_mode": "container:itself", "name": "itself"}, 409, 128, [("volume", "unmount")]),
     ],
 )
 def test_a_start_that_fails(
     client: docker.DockerClient, asked: dict[str, Any], status: int, code: int, between: list[tuple[str, str]]
 ) -> None:
-    """What dockerd 20.10 tells; of a user that is not there it tells no mount."""
+    """What dockerd 20.10 tells: of what it finds before there is a process, no mount."""
+    donor = client.containers.create("busybox", "true", name="donor", network="none")
     volumes = {"volumes": ["lasting:/data"], "network": "none"}
     container = client.containers.create("busybox", **{"command": "true", **volumes, **asked})
     since = time.time()
@@ -97,7 +104,18 @@ def test_a_start_that_fails(
     container.remove()
     client.volumes.get("lasting").remove()
     seen = [(kind, action) for kind, action, _ in _events(client, since)]
+    donor.remove()
     assert seen == [*between, ("container", "destroy"), ("volume", "destroy")]
+
+
+def test_whose_network_comes_before_the_start(client: docker.DockerClient) -> None:
+    container = client.containers.create("busybox", "hostname", name="guest", network_mode="container:late")
+    donor = client.containers.run("busybox", ["sleep", "60"], name="late", hostname="its-own", detach=True)
+    container.start()
+    assert container.wait()["StatusCode"] == 0
+    assert container.logs() == b"its-own\n"
+    container.remove()
+    donor.remove(force=True)
 
 
 def test_a_network_that_comes_before_the_start(client: docker.DockerClient) -> None:

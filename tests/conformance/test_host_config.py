@@ -41,6 +41,18 @@ def refusal(cli: EngineProcess, *options: str) -> str:
     return done.stderr.decode()
 
 
+def failure(cli: EngineProcess, *options: str) -> str:
+    """Create a container that cannot be started, and return why: the command's words, which its state has as well."""
+    cli.docker("create", "--name", "failing", *options, "busybox", "true")
+    done = cli.docker("start", "failing", check=False)
+    assert done.returncode == 1
+    state = inspect(cli, "failing")["State"]
+    cli.docker("rm", "failing")
+    assert (state["Status"], state["ExitCode"]) == ("created", 128)
+    assert state["Error"] in done.stderr.decode()
+    return str(state["Error"])
+
+
 def inspect(cli: EngineProcess, name: str) -> Any:
     return json.loads(cli.docker("inspect", name).stdout)[0]
 
@@ -77,7 +89,7 @@ def test_the_shared_memory_of_another_container(cli: EngineProcess, donor: str) 
     run(cli, "--ipc", "container:donor", shell="echo hello > /dev/shm/file")
     assert run(cli, "--ipc", f"container:{donor}", shell="cat /dev/shm/file; ls /dev/mqueue") == "hello\n"
     cli.docker("run", "-d", "--name", "private", *SLEEP)
-    assert "non-shareable IPC" in refusal(cli, "--ipc", "container:private")
+    assert "non-shareable IPC" in failure(cli, "--ipc", "container:private")
 
 
 def test_ipc_of_the_host_and_none(cli: EngineProcess) -> None:
@@ -101,10 +113,11 @@ def test_host_name_and_control_groups_of_the_host(cli: EngineProcess) -> None:
 
 
 def test_a_container_that_is_not_there_or_does_not_run(cli: EngineProcess) -> None:
-    for kind in ("--pid", "--ipc", "--network"):
+    for kind in ("--pid", "--ipc"):
         said = refusal(cli, kind, "container:nobody").lower()
         assert "no such container: nobody" in said
         assert "unable to find image" not in said  # which the CLI takes 404 for
+    assert failure(cli, "--network", "container:nobody") == "No such container: nobody"
     cli.docker("create", "--name", "idle", "--ipc", "shareable", "busybox", "true")
     for kind in ("--pid", "--ipc", "--network"):
         done = cli.docker("run", "--rm", kind, "container:idle", "busybox", "true", check=False)
@@ -230,10 +243,9 @@ def test_devices(cli: EngineProcess) -> None:
     assert b"/dev/net/tun" in done.stdout
     assert b"read\n" in done.stdout
     assert b"Operation not permitted" in done.stderr
-    assert 'adding custom device "/dev/nothing-like-it": no such file or directory' in refusal(
-        cli, "--device", "/dev/nothing-like-it"
-    )
-    assert 'adding custom device "/etc/passwd": not a device node' in refusal(cli, "--device", "/etc/passwd")
+    missing = failure(cli, "--device", "/dev/nothing-like-it")
+    assert 'adding custom device "/dev/nothing-like-it": no such file or directory' in missing
+    assert 'adding custom device "/etc/passwd": not a device node' in failure(cli, "--device", "/etc/passwd")
 
 
 def test_device_rules(cli: EngineProcess) -> None:
