@@ -7,6 +7,7 @@ Source: rtnetlink(7), veth(4), bridge(8).
 """
 
 import errno
+import ipaddress
 import os
 import socket
 from dataclasses import dataclass
@@ -278,15 +279,22 @@ class Netlink:
             **flags,
         )
 
-    def add_default_route(self, gateway: str) -> None:
+    def add_default_route(self, gateway: str, interface: str = "") -> None:
         """Send all packets for elsewhere, of the gateway's family, to a gateway.
+
+        Args:
+            gateway: Its address.
+            interface: Where it is; that of a link-local address of IPv6 must be said.
 
         Raises:
             SyscallError: ENETUNREACH when the gateway is in no subnet of ours.
 
         Source: rtnetlink(7) § RTM_NEWROUTE.
         """
-        self._call("add default route", gateway, self._socket.route, "add", **_default_route(gateway))
+        way = _default_route(gateway)
+        if interface and ipaddress.ip_address(gateway).is_link_local:
+            way["oif"] = self.link_index(interface)
+        self._call("add default route", gateway, self._socket.route, "add", **way)
 
     def delete_default_route(self, gateway: str) -> None:
         """Take back what ``add_default_route`` did; a route that is not there is no error.

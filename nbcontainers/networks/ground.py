@@ -179,7 +179,7 @@ def add_default_routes(inside: Netlink, endpoint: Endpoint) -> None:
     """Send what is for elsewhere through an endpoint's gateways."""
     for gateway in (endpoint.gateway, endpoint.ipv6_gateway):
         if gateway:
-            inside.add_default_route(gateway)
+            inside.add_default_route(gateway, endpoint.interface)
 
 
 def delete_default_routes(inside: Netlink, endpoint: Endpoint) -> None:

@@ -339,6 +339,13 @@ def test_ipv6(lan: Lan) -> None:
     assert not ask(other, first, "fd00:90::7")
 
 
+def test_a_gateway_that_is_local_to_its_link(lan: Lan) -> None:
+    lan.network(
+        "local", enable_ipv6=True, ipam=IPAMConfig(pool_configs=[IPAMPool(subnet="fe80::/64", gateway="fe80::1001:1")])
+    )
+    assert b"default via fe80::1001:1 dev eth0" in lan.run("local").exec_run("ip -6 route").output
+
+
 def test_macvlan(lan: Lan) -> None:
     lan.network(
         "direct", driver="macvlan", ipam=subnet("10.77.0.0/24", gateway="10.77.0.2"), options={"parent": "uplink"}
