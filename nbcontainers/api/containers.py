@@ -11,6 +11,7 @@ from nbcontainers.api.calls import Call
 from nbcontainers.api.routing import Route
 from nbcontainers.api.wire import requests as wire
 from nbcontainers.engine.model import ContainerState
+from nbcontainers.images import platforms
 
 _PS = "/bin/ps"  # the host's: names of users are the host's too, as with Docker
 
@@ -32,9 +33,8 @@ async def list_containers(call: Call) -> web.Response:
 async def create(call: Call) -> web.Response:
     """``POST /containers/create``."""
     body = await call.body(wire.CreateRequest)
-    platform = call.text("platform")
-    if platform and platform.split("/")[0] != "linux":
-        raise errors.NotFound(f"image with reference '{body.image}' was found but does not match '{platform}'")
+    if body.image:
+        _check_platform(call, body.image)
     config, host_config = creation.configuration(body, call.version)
     endpoints = creation.endpoints(body, host_config.network_mode)
     try:
@@ -44,6 +44,24 @@ async def create(call: Call) -> web.Response:
         raise errors.InvalidArgument(str(error)) from error
     call.afterwards = partial(call.engine.anticipate, container)
     return responses.json({"Id": container.id, "Warnings": warnings}, 201)
+
+
+def _check_platform(call: Call, name: str) -> None:
+    """Refuse an image for another machine than the client asks for.
+
+    Raises:
+        errors.InvalidArgument: What the client asks for is no platform.
+        errors.NotFound: The image is missing, or for another one: on this docker's CLI pulls, with the platform.
+    """
+    if not (text := call.text("platform")):
+        return
+    wanted, config = platforms.parse(text), call.engine.images.get(name).config
+    actual = platforms.normal(config.os, config.architecture, config.variant)
+    if config.architecture and actual not in platforms.runnable(wanted):
+        raise errors.NotFound(
+            f"image with reference {name} was found but does not match the specified platform: "
+            f"wanted {wanted}, actual: {actual}"
+        )
 
 
 async def inspect(call: Call) -> web.Response:

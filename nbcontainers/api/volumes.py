@@ -32,6 +32,9 @@ def summary(volume: Volume) -> dict[str, object]:
 async def list_volumes(call: Call) -> web.Response:
     """``GET /volumes``."""
     asked = call.filters(VOLUME_FILTERS)
+    for value in asked.get("dangling", ()):
+        if value.lower() not in ("0", "1", "true", "false"):
+            raise errors.InvalidArgument(f"invalid filter 'dangling=[{value}]': true or false is wanted")
     used = _used(call)
     found = []
     for volume in call.engine.volumes.list():

@@ -37,6 +37,13 @@ def test_unknown_things(client: docker.DockerClient) -> None:
         client.volumes.get("nothing-like-it")
 
 
+def test_an_image_for_another_machine_and_half_dangling_volumes(client: docker.DockerClient) -> None:
+    with pytest.raises(docker.errors.NotFound, match="does not match the specified platform: wanted linux/s390x"):
+        client.containers.create("busybox", platform="linux/s390x")
+    with pytest.raises(docker.errors.APIError, match="invalid filter 'dangling=\\[maybe\\]'"):
+        client.volumes.list(filters={"dangling": "maybe"})
+
+
 def test_names(client: docker.DockerClient) -> None:
     client.containers.create("busybox", "true", name="mine")
     with pytest.raises(APIError) as caught:
