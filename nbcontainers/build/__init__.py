@@ -1,4 +1,4 @@
-"""The builder: from a Dockerfile and a folder to an image.
+r"""The builder: from a Dockerfile and a folder to an image.
 
 Stages with plain data between them, as BuildKit has them:
 
@@ -21,10 +21,32 @@ Reading order: as above; then ``events``, what a build is asked and what it tell
 Example:
     >>> async for event in builder.build(Workspace(path=Path("/context")), BuildOptions(tags=("hello:1",))):
     ...     print(event)
+
+Each part works without the rest:
+    >>> parse("FROM busybox\nRUN echo $A").dump()
+    '(from "busybox")\n(run "echo $A")'
+    >>> expand("${A:-x}/${B%.*}", {"B": "b.tar"})
+    'x/b'
+    >>> Matcher(["*.log", "!keep.log"]).matches("a.log")
+    True
 """
 
 from nbcontainers.build import events
 from nbcontainers.build.builder import Builder, Remote
 from nbcontainers.build.events import BuildError, BuildEvent, BuildOptions, Workspace
+from nbcontainers.build.expansion import expand
+from nbcontainers.build.ignore import Matcher
+from nbcontainers.build.parser import parse
 
-__all__ = ["BuildError", "BuildEvent", "BuildOptions", "Builder", "Remote", "Workspace", "events"]
+__all__ = [
+    "BuildError",
+    "BuildEvent",
+    "BuildOptions",
+    "Builder",
+    "Matcher",
+    "Remote",
+    "Workspace",
+    "events",
+    "expand",
+    "parse",
+]

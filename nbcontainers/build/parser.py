@@ -14,6 +14,8 @@ from nbcontainers.build.lexer import LogicalLine, lex
 from nbcontainers.build.splitting import BLANKS, FormError, json_list, split_instruction, split_words
 from nbcontainers.errors import DockerfileError
 
+_NO_VALUE = "must have two arguments"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -132,7 +134,8 @@ def parse_line(line: LogicalLine, escape: str = "\\") -> Node:
     try:
         arguments, is_json = form(rest, escape)
     except FormError as error:
-        raise node.error(f"{name}: {error}", error.at or rest.split()[0]) from error
+        said = f"{name} {error}" if str(error) == _NO_VALUE else f"{name}: {error}"
+        raise node.error(said, error.at or rest.split()[0]) from error
     return replace(node, arguments=tuple(arguments), is_json=is_json)
 
 
@@ -175,7 +178,7 @@ def _assignments(rest: str, escape: str) -> tuple[list[str], bool]:
     if "=" not in words[0]:
         name, *value = BLANKS.split(rest, maxsplit=1)
         if not value:
-            raise FormError("it must have two arguments")
+            raise FormError(_NO_VALUE)
         return [name, value[0], ""], False
     arguments: list[str] = []
     for word in words:

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbcontainers.build import instructions
-from nbcontainers.build.parser import parse
+from nbcontainers.build import Matcher, expand, instructions, parse
 from nbcontainers.errors import DockerfileError
 
 DATA = Path(__file__).parents[1] / "data" / "dockerfiles"
@@ -16,7 +15,7 @@ BAD = [
     ("# only\n\n# comments\n", 3, 1, "file with no instructions"),
     ("# escape=x\nFROM a", 1, 10, "invalid escape token 'x'"),
     ("# escape=`\n# ESCAPE=`\nFROM a", 2, 1, "only one escape parser directive"),
-    ("FROM a\nENV X", 2, 5, "must have two arguments"),
+    ("FROM a\nENV X", 2, 5, "ENV must have two arguments"),
     ("FROM a\nENV X=1 Y", 2, 9, 'can\'t find = in "Y"'),
     ("FROM a\nLABEL x=1 \\\n  y", 3, 3, 'can\'t find = in "y"'),
     ('FROM a\nCMD ["a", 1]', 2, 5, "arrays must be comprised of strings only"),
@@ -133,3 +132,9 @@ def test_any_text_is_parsed_or_refused(lines: list[str]) -> None:
 def test_a_dump_is_readable_whatever_is_in_it() -> None:
     node = parse('CMD ["\\u0000\\t\\u200b\\"\\\\ ä\\udcff"]').nodes[0]
     assert node.dump() == r'(cmd "\x00\t\u200b\"\\ ä\xff")'
+
+
+def test_the_parts_that_the_package_offers() -> None:
+    assert parse("FROM busybox\nRUN echo $A").dump() == '(from "busybox")\n(run "echo $A")'
+    assert expand("${A:-x}/${B%.*}", {"B": "b.tar"}) == "x/b"
+    assert Matcher(["*.log", "!keep.log"]).matches("a.log")
