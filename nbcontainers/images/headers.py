@@ -135,6 +135,7 @@ class Archive(tarfile.TarFile):
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._content_end: int | None = None
         super().__init__(fileobj=source, mode="r")  # type: ignore[arg-type]
 
     def next(self) -> tarfile.TarInfo | None:
@@ -150,10 +151,12 @@ class Archive(tarfile.TarFile):
         member = None if self.pax_headers else read(block)
         if member is not None:
             member.offset, member.offset_data = self.offset, self.offset + _BLOCK
-            self.offset = member.offset_data
+            self.offset = self._content_end = member.offset_data
             if member.type == tarfile.REGTYPE:
+                self._content_end += member.size
                 self.offset += -(-member.size // _BLOCK) * _BLOCK
             return member
+        self._content_end = None
         self._source.unread(block)
         self._source.bound(_LONGEST_HEADER)
         try:
@@ -163,15 +166,23 @@ class Archive(tarfile.TarFile):
         finally:
             self._source.bound(None)
         self.members = []  # it would keep them all
+        if member is not None and member.isreg() and not member.issparse():
+            self._content_end = member.offset_data + member.size
         return member
 
     def _block(self) -> bytes:
-        """Read the next header's first block, past what is left of the last member."""
+        """Read the next header's first block, past what is left of the last member.
+
+        An archive may end with a member's content, without what fills its last block: ``docker build -f -`` sends such.
+        """
         source, offset = self._source, self.offset
         if source.tell() + _BLOCK < offset:
             source.seek(offset - 1)
         skipped = offset - source.tell()
         data = source.read(skipped + _BLOCK)
+        if len(data) < skipped and self._content_end is not None and source.tell() >= self._content_end:
+            self.offset = source.tell()
+            return b""
         if len(data) < skipped:
             raise tarfile.ReadError("unexpected end of data")
         return data[skipped:]

@@ -90,6 +90,28 @@ def test_archives_are_read_as_tarfile_reads_them(members: list[tuple[str, int]],
     assert found == expected
 
 
+@pytest.mark.parametrize("name", ["plain", "long" * 40])
+@pytest.mark.parametrize("padding", [0, 7])
+def test_an_archive_may_end_with_its_last_content(name: str, padding: int) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo(name)
+        member.size = 5
+        tar.addfile(member, io.BytesIO(b"12345"))
+    whole = buffer.getvalue()
+    ends = whole.rindex(b"12345") + 5
+    with headers.Archive(Source(io.BytesIO(whole[: ends + padding]))) as archive:
+        found = archive.next()
+        assert found is not None
+        assert found.name == name
+        assert archive._source.read(5) == b"12345"
+        assert archive.next() is None
+    with headers.Archive(Source(io.BytesIO(whole[: ends - 1]))) as archive:
+        archive.next()
+        with pytest.raises((tarfile.ReadError, EOFError)):
+            archive.next()
+
+
 def test_a_file_cut_short_is_noticed() -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
