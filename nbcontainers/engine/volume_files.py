@@ -27,7 +27,6 @@ from nbcontainers.linux.mounts import openat2
 from nbcontainers.volumes import Volumes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_IN_MEMORY = ("tmpfs", "ramfs")
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -73,7 +72,7 @@ class VolumeFiles:
 
     def __init__(self, volumes: Volumes, lifecycle: Lifecycle) -> None:
         self._volumes = volumes
-        self.imports = VolumeImports(volumes, lifecycle)
+        self.imports = VolumeImports(volumes, lifecycle, self.opened)
 
     @contextlib.asynccontextmanager
     async def opened(self, name: str, *, to_write: bool = False) -> AsyncIterator[int]:
@@ -92,7 +91,7 @@ class VolumeFiles:
             errors.Internal: It has a file system of its own, which cannot be mounted.
         """
         volume = self._volumes.get(name)
-        if to_write and volume.driver_opts.get("type") in _IN_MEMORY and not self._volumes.is_mounted(name):
+        if to_write and volume.is_in_memory and not self._volumes.is_mounted(name):
             raise errors.Conflict(
                 f"cannot write to the volume '{name}': it is in memory as long as a container that has it runs"
             )

@@ -3,6 +3,7 @@
 The archive is unpacked beside the volume, and the two directories change places in one system call. What the volume had
 and the archive has not comes along as hard links, so that merging copies nothing. Containers that have the volume are
 kept from being started while the places change; one that runs would go on with the files of before, so it is an error.
+Into a file system of a volume's own the files are copied and then moved, see ``volume_merging``.
 
 Source: renameat2(2) § RENAME_EXCHANGE; openat2(2) § RESOLVE_IN_ROOT.
 """
@@ -11,23 +12,39 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from nbcontainers import errors
+from nbcontainers.engine import volume_merging
 from nbcontainers.engine.lifecycle import Lifecycle
 from nbcontainers.engine.model import Container
 from nbcontainers.images.compression import Readable, decompressed
 from nbcontainers.images.sources import Source
 from nbcontainers.images.unpacking import Rules, Unpacker
 from nbcontainers.linux import files
-from nbcontainers.volumes import Draft, Volumes
+from nbcontainers.volumes import Draft, Volume, Volumes
+
+
+class Opener(Protocol):
+    """Opens a volume's root, see ``VolumeFiles.opened``."""
+
+    def __call__(self, name: str, *, to_write: bool = False) -> contextlib.AbstractAsyncContextManager[int]:
+        """Yield a descriptor of it."""
 
 
 class VolumeImports:
-    """Gives volumes of one engine other files."""
+    """Gives volumes of one engine other files.
 
-    def __init__(self, volumes: Volumes, lifecycle: Lifecycle) -> None:
+    Args:
+        volumes: The volumes.
+        lifecycle: Of the containers that may have them.
+        opened: Opens a volume.
+    """
+
+    def __init__(self, volumes: Volumes, lifecycle: Lifecycle, opened: Opener) -> None:
         self._volumes = volumes
         self._lifecycle = lifecycle
+        self._opened = opened
         self._changing = asyncio.Lock()  # who holds several containers waits for nobody who does
 
     @contextlib.asynccontextmanager
@@ -53,8 +70,10 @@ class VolumeImports:
             Whether the volume was made.
 
         Raises:
-            errors.Conflict: A container that has the volume runs.
+            errors.Conflict: A container that has the volume runs; or it is in memory, and none does.
             errors.InvalidArgument: It is no name for a volume.
+            errors.Internal: It has a file system of its own, which cannot be mounted.
+            errors.Unsupported: Its size is limited.
         """
         done: set[str] = set()
         async with self._changing, contextlib.AsyncExitStack() as held:
@@ -66,15 +85,27 @@ class VolumeImports:
                     f"both what it has and the archive would count: unpack the archive in a container that has it"
                 )
             if volume.has_own_file_system:
-                raise errors.Unsupported(
-                    f"cannot import into the volume '{name}': it is a file system of its own, "
-                    f"'{volume.driver_opts['device']}': unpack the archive in a container that has it"
-                )
+                await self._merge(volume, draft, implied, held, replace=replace)
+                return created
             await self._hold(name, held, done)
             await asyncio.to_thread(_complete, str(volume.mountpoint), draft, implied, replace=replace)
             await self._hold(name, held, done)
             self._volumes.take_over(name, draft)  # on the loop: no container begins to start meanwhile
         return created
+
+    async def _merge(
+        self, volume: Volume, draft: Draft, implied: list[str], held: contextlib.AsyncExitStack, *, replace: bool
+    ) -> None:
+        """Add a draft to a volume with a file system of its own; one in memory has to be there, so a container runs.
+
+        Raises:
+            errors.Conflict: A container that has the volume runs; or it is in memory, and none does.
+        """
+        if not volume.is_in_memory:
+            await self._hold(volume.name, held, set())
+        async with self._opened(volume.name, to_write=True) as root_fd:
+            with files.opened(root_fd, ".") as fd:  # a mount's root is open for paths alone
+                await asyncio.to_thread(volume_merging.merge, draft.fd, fd, implied, replace=replace)
 
     def _is_there(self, name: str) -> bool:
         with contextlib.suppress(errors.NotFound):

@@ -52,6 +52,7 @@ _PROPAGATION = mounts.MS_UNBINDABLE | mounts.MS_PRIVATE | mounts.MS_SLAVE | moun
 _KEPT = mounts.MS_RDONLY | mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
 """What a copy has of the mount it was made of, and keeps; in statvfs(3) these have the same numbers."""
 _REMOTE = ("nfs", "cifs")
+IN_MEMORY = ("tmpfs", "ramfs")
 _ADDRESS = re.compile(r"(?<![^,])addr=([^,]*)")
 _PASSWORD = re.compile(r"(?<![^,])(pass(?:word)?2?)=[^,]*")
 

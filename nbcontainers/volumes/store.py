@@ -41,6 +41,11 @@ class Volume:
         return mounting.is_wanted(self.driver_opts)
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether its files end with the last container that has it and runs."""
+        return self.driver_opts.get("type") in mounting.IN_MEMORY
+
+    @property
     def size_bytes(self) -> int:
         """How much it may have, 0 for no limit of its own."""
         return options.size_bytes(self.driver_opts)

@@ -143,11 +143,50 @@ def test_looked_into_without_a_container(engine: EngineProcess, client: docker.D
     assert mounted(engine) == []
     with pytest.raises(APIError, match="it is in memory"):
         fast.write_text("file", "lost")
-    with pytest.raises(APIError, match="it is a file system of its own"):
-        restore(client, "fast", bound.backup())
     keeper(client, "keeper", **at("fast"))
     fast.write_text("file", "kept")
     assert sorted(fast.ls()["name"]) == ["file", "keeper"]
+
+
+def test_restored_into_a_file_system_of_its_own(
+    engine: EngineProcess, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    client.volumes.create("from")
+    source = volume("from", client)
+    source.write_text("sub/file", "of the archive")
+    source.write_text("kind", "a file")
+    saved = b"".join(source.backup())
+    root = tmp_path / "device"
+    client.volumes.create("bound", driver_opts={"type": "none", "o": "bind", "device": str(root)})
+    (root / "sub").mkdir(parents=True)
+    (root / "sub/mine").write_text("of before")
+    (root / "kind").mkdir()
+    (root / ".nbcontainers-import-left").mkdir()  # by an engine that was killed
+    restore(client, "bound", saved)
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    assert names == ["kind", "sub", "sub/file", "sub/mine"]
+    assert (root / "kind").read_text() == "a file"
+    link = root / "sub"
+    (link / "mine").unlink()
+    (link / "file").unlink()
+    link.rmdir()
+    link.symlink_to(tmp_path)
+    restore(client, "bound", saved, replace=True)
+    assert not link.is_symlink()
+    assert os.listdir(tmp_path) == ["device"]
+    client.volumes.create("fast", driver_opts={**TMPFS, "o": "size=64k"})
+    with pytest.raises(APIError, match="it is in memory"):
+        restore(client, "fast", saved)
+    keeper(client, "keeper", **at("fast"))
+    restore(client, "fast", saved)
+    assert sh(client, "cat /v/sub/file /v/keeper", **at("fast")) == "of the archivekeeper\n"
+    source.write_text("kind", "x" * 100_000)
+    with pytest.raises(APIError, match="no space left"):
+        restore(client, "fast", b"".join(source.backup()))
+    assert sorted(volume("fast", client).ls()["name"]) == ["keeper", "kind", "sub"]
+    keeper(client, "holder", **at("bound"))
+    with pytest.raises(APIError, match="container 'holder' uses it"):
+        restore(client, "bound", saved)
 
 
 def test_an_engine_that_is_killed(engine: EngineProcess, client: docker.DockerClient) -> None:
