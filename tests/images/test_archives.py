@@ -164,7 +164,7 @@ def of_manifest(**facts: object) -> Callable[[Any, Any], None]:
         (docker_archive(tar(member("d/.wh...", b""))), "leads out of its root"),
         (docker_archive(tar(member("a", b"1"), member("a", b"2"))), "'a' twice"),
         (docker_archive(tar(member("a", kind=tarfile.LNKTYPE, link="/etc/passwd"))), "cannot unpack"),
-        (docker_archive(ONE[:300]), "cannot unpack|cannot read"),
+        (docker_archive(ONE[:514]), "cannot unpack|cannot read"),
         (
             [
                 member("a", kind=tarfile.SYMTYPE, link="b"),
