@@ -384,7 +384,8 @@ def test_freezing_returns_when_all_have_stopped(bench: Bench) -> None:
         state = bench.controls(group, v1="freezer.state", v2="cgroup.events")
         assert state == "FROZEN" or "frozen 1" in state
         time.sleep(0.03)
-        assert group.usage().cpu_total_ns == stopped
+        # A process is told of as frozen some microseconds before it lets go of its processor.
+        assert group.usage().cpu_total_ns - stopped < 2_000_000
         group.thaw()
         until(lambda stopped=stopped: group.usage().cpu_total_ns > stopped)  # type: ignore[misc]
 

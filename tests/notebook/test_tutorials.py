@@ -110,10 +110,14 @@ def groups() -> set[Path]:
     return {group for pattern in ("lesson-*", "*/lesson-*") for group in root.glob(pattern)}
 
 
-def mounts() -> set[str]:
-    """Return all mounts but those of engines, which come and go beside us, and are looked at when they end."""
+def mounts(own: Path) -> set[str]:
+    """Return all mounts but those of engines and daemons that come and go beside us.
+
+    Args:
+        own: The notebook's temporary directory.
+    """
     places = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
-    return {place for place in places if not place.startswith("/tmp/nbe-")}
+    return {place for place in places if place.startswith(str(own)) or not place.startswith(("/tmp/", "/run/"))}
 
 
 def names(engine: EngineProcess) -> set[str]:
@@ -139,7 +143,7 @@ def _leaves_nothing(engine: EngineProcess, monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("NBCONTAINERS_HOST", engine.url)
     monkeypatch.setenv(MARK, mark)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    before = groups(), mounts()
+    before = groups(), mounts(tmp_path)
     named = names(engine)
     yield
     monkeypatch.delenv(MARK)
@@ -151,7 +155,7 @@ def _leaves_nothing(engine: EngineProcess, monkeypatch: pytest.MonkeyPatch, tmp_
     assert left == []
     assert left_named == set()
     assert groups() <= before[0]
-    assert mounts() <= before[1]
+    assert mounts(tmp_path) <= before[1]
     assert list(tmp_path.glob("lesson-*")) == []
 
 
