@@ -49,6 +49,8 @@ _BOOLEANS = _TRUE | {"0", "f", "false"}
 _MTU = range(68, 65536)
 _INTERFACE = re.compile(r"[^\s/]{1,15}")
 _MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
+_ENDPOINT_OPTIONS_NOT_DONE = ("com.docker.network.endpoint.sysctls", "com.docker.network.endpoint.ifname")
+"""What Docker does something for; all other options of its drivers' endpoints are for the user to read again."""
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 
 
@@ -189,6 +191,9 @@ def endpoint(asked: wire.EndpointSettings | None) -> EndpointConfig:
     ipam = asked.ipam_config or wire.EndpointIPAM()
     if asked.gw_priority:
         raise errors.Unsupported(f"GwPriority comes with API 1.48: leave it out, it is '{asked.gw_priority}'")
+    for name in _ENDPOINT_OPTIONS_NOT_DONE:
+        if name in (asked.driver_opts or {}):
+            raise errors.Unsupported(f"this engine does not know the driver option '{name}' of a container's network")
     return EndpointConfig(
         ipv4_address=ipam.ipv4_address or "",
         ipv6_address=ipam.ipv6_address or "",

@@ -38,7 +38,7 @@ def attach(root_fd: int, mount: Mount, source_fd: int | None = None) -> None:
     """
     if source_fd is not None:
         if "subpath" in mount:
-            source_fd = _below(root_fd, source_fd, mount["subpath"])
+            source_fd = _below(root_fd, source_fd, mount["subpath"], mount["destination"])
         _attach_bind(root_fd, mount, source_fd)
     else:
         _mount_kernel(root_fd, mount)
@@ -61,17 +61,24 @@ def refuse_link(destination: str) -> None:
         raise InvalidArgument(f"'{destination}' is a link in the image: it must be a directory")
 
 
-def _below(root_fd: int, source_fd: int, path: str) -> int:
+def _below(root_fd: int, source_fd: int, path: str, destination: str) -> int:
     """Return a part of a detached mount, detached as well; the whole is closed.
 
     Only what is attached in one's own namespace can be taken apart: so it is, over the root, for a moment.
+
+    Raises:
+        InvalidArgument: There is no such part.
 
     Source: open_tree(2) § EINVAL.
     """
     try:
         mounts.move_mount(source_fd, "", dir_fd=root_fd)
         try:
-            part_fd = mounts.openat2(source_fd, path, os.O_PATH)
+            try:
+                part_fd = mounts.openat2(source_fd, path, os.O_PATH)
+            except OSError as error:
+                reason = os.strerror(error.errno or 0).lower()
+                raise InvalidArgument(f"cannot mount the subpath '{path}' at '{destination}': {reason}") from error
             try:
                 return mounts.open_tree("", mounts.OPEN_TREE_CLONE | AT_EMPTY_PATH, dir_fd=part_fd)
             finally:

@@ -53,6 +53,10 @@ def test_the_least() -> None:
     [
         ("SomethingNew", "x"),
         ("LogConfig", {"Type": "syslog"}),
+        (
+            "NetworkingConfig",
+            {"EndpointsConfig": {"default": {"DriverOpts": {"com.docker.network.endpoint.sysctls": "x=1"}}}},
+        ),
     ],
 )
 def test_nothing_is_silently_ignored(field: str, value: object) -> None:
