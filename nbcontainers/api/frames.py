@@ -6,6 +6,7 @@ Source: Docker Engine API, § Attach to a container, "Stream format".
 """
 
 import struct
+import sys
 import time
 from collections.abc import Iterator
 
@@ -61,11 +62,14 @@ class Lines:
         tty: Whether the container has a terminal: then there is one stream, without headers, and without a prefix
             output is passed on as it comes, with no lines to wait for.
         prefix: What stands in front of each line.
+        alone: How many lines have a piece of their own; those after them may share one. Half of the time that a long
+            log takes would go into its pieces, most of it the client's. None: all lines have.
     """
 
-    def __init__(self, *, tty: bool, prefix: Prefix) -> None:
+    def __init__(self, *, tty: bool, prefix: Prefix, alone: int | None = None) -> None:
         self._tty = tty
         self._prefix = prefix
+        self._alone = sys.maxsize if alone is None else alone
         self._pending: dict[int, tuple[int, bytes]] = {}
 
     def format(self, frame: Frame) -> bytes:
@@ -107,9 +111,19 @@ class Lines:
         """Return many lines of one time, given without their ends: a log may have millions."""
         prefix = self._prefix.at(ns)
         if self._tty:
-            return prefix + (b"\n" + prefix).join(lines) + b"\n"
+            return _joined(prefix, lines)
+        alone, others = lines[: self._alone], lines[self._alone :]
+        self._alone -= len(alone)
         heads = _Heads(stream, prefix)
-        return b"\n".join([heads[len(line)] + line for line in lines]) + b"\n"
+        pieces = [heads[len(line)] + line + b"\n" for line in alone]
+        if others:
+            pieces.append(multiplex(stream, _joined(prefix, others)))
+        return b"".join(pieces)
+
+
+def _joined(prefix: bytes, lines: list[bytes]) -> bytes:
+    """Return lines, given without their ends, with the prefix in front of each."""
+    return prefix + (b"\n" + prefix).join(lines) + b"\n"
 
 
 class _Heads(dict[int, bytes]):

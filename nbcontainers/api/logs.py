@@ -20,6 +20,7 @@ from nbcontainers.runtime.rewind import Place
 
 PIECE_BYTES = 256 << 10
 INLINE_LOG_BYTES = 4 << 20  # a log up to this size is counted in the event loop, a longer one in a thread
+LINES_ALONE = 10_000
 _COLUMN = struct.Struct("<qBI")
 
 
@@ -40,7 +41,10 @@ def selection(call: Call, streams: frozenset[int]) -> Selection:
 
 
 async def logs(call: Call) -> web.StreamResponse:
-    """Answer with what there is, and with what is still to come, where asked to follow: a piece for each line."""
+    """Answer with what there is, and with what is still to come, where asked to follow.
+
+    Each line is a piece of its own, but for those at the end of a long log that nobody follows.
+    """
     container = call.engine.container(call.parameters["id"])
     streams = frozenset(stream for name, stream in (("stdout", log.STDOUT), ("stderr", log.STDERR)) if call.flag(name))
     if not streams:
@@ -50,8 +54,8 @@ async def logs(call: Call) -> web.StreamResponse:
     tty = container.config.tty
     details = Details(directory) if call.flag("details") else None
     prefix = frames.Prefix(timestamps=call.flag("timestamps"), details=details)
-    lines = frames.Lines(tty=tty, prefix=prefix)
     follow = call.flag("follow") and call.engine.is_live(container)
+    lines = frames.Lines(tty=tty, prefix=prefix, alone=None if call.flag("follow") else LINES_ALONE)
     place, reader = await _opened(directory, asked)
     kind = frames.content_type(tty, call.version)
     if follow:

@@ -40,6 +40,18 @@ def test_every_line_is_a_piece_of_its_own() -> None:
     ]
 
 
+def test_after_so_many_that_are_alone_lines_share_a_piece() -> None:
+    lines = Lines(tty=False, prefix=STAMPED, alone=3)
+    first, second = Frame(T1, STDOUT, b"a\nb\n"), Frame(T2, STDERR, b"c\nd\ne\nf")
+    assert parts(lines.format(first) + lines.format(second) + lines.rest()) == [
+        (1, S1 + b"a\n"),
+        (1, S1 + b"b\n"),
+        (2, S2 + b"c\n"),
+        (2, S2 + b"d\n" + S2 + b"e\n"),
+        (2, S2 + b"f"),
+    ]
+
+
 def test_a_terminals_lines_are_stamped_where_they_begin() -> None:
     lines = Lines(tty=True, prefix=STAMPED)
     first = lines.format(Frame(T1, STDOUT, b"a\nb"))

@@ -203,7 +203,7 @@ def test_what_is_done_to_a_container(jupyter: JupyterProcess, engine: EngineProc
 
 
 def test_what_cannot_be_done(jupyter: JupyterProcess, engine: EngineProcess) -> None:
-    assert act(jupyter, "nobody", "start") == (404, {"message": "no such container: nobody"})
+    assert act(jupyter, "nobody", "start") == (404, {"message": "No such container: nobody"})
     assert act(jupyter, "nobody", "fly") == (
         400,
         {"message": "invalid action: 'fly': start, stop, unpause, remove"},
