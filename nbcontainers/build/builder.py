@@ -38,6 +38,7 @@ from nbcontainers.images.pushing import Pushes
 from nbcontainers.images.references import normalize
 from nbcontainers.images.registry import Registries
 from nbcontainers.linux.mounts import openat2
+from nbcontainers.linux.spreading import spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ class Builder:
         self._scratch = root / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(mode=0o700)
+        spread(self._scratch)
         self._stubs = root / "stubs"
         stubs.make_layer(self._stubs)
 

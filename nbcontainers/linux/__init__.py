@@ -7,7 +7,7 @@ launcher loads imports nothing beyond ``ctypes`` and the smallest modules of the
 
 Reading order: ``libc`` (how a system call is made from Python), ``namespaces``, ``processes``, ``mounts``,
 ``mountinfo``, ``overlay``, ``descriptors``, ``files``, ``quota``, ``cgroups``, ``capabilities``, ``seccomp``,
-``seccomp_profile``, ``inotify``, ``netlink``, ``traffic``, ``packets``, ``nftables``, ``conntrack``.
+``seccomp_profile``, ``spreading``, ``inotify``, ``netlink``, ``traffic``, ``packets``, ``nftables``, ``conntrack``.
 
 Example:
     >>> pid, pidfd = processes.clone(namespaces.CLONE_NEWUTS)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nbcontainers.linux import files
+from nbcontainers.linux.spreading import spread
 
 _MOST = 8
 
@@ -29,6 +30,7 @@ class Stock:
     def __init__(self, directory: Path, fill: Callable[[str], None]) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.remove_contents(directory)
+        spread(directory)
         self._directory = directory
         self._fill = fill
         self._made: deque[str] = deque()
