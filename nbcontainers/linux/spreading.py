@@ -18,6 +18,8 @@ import fcntl
 import os
 import struct
 
+from nbcontainers.linux import files
+
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS = 0x80086601, 0x40086602
 _FS_TOPDIR_FL = 0x00020000
 _FLAGS = struct.Struct("l")
@@ -29,12 +31,9 @@ def spread(directory: str | os.PathLike[str]) -> None:
     File systems that do not know of that are left as they are; they have other ways to find room.
 
     Raises:
-        OSError: ENOENT or ENOTDIR, there is no such directory.
+        OSError: ENOENT, ENOTDIR or ELOOP, there is no such directory.
     """
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # ENOTTY or EOPNOTSUPP on most others; EPERM where it is not ours
-            (flags,) = _FLAGS.unpack(fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(_FLAGS.size)))
-            fcntl.ioctl(fd, _FS_IOC_SETFLAGS, _FLAGS.pack(flags | _FS_TOPDIR_FL))
-    finally:
-        os.close(fd)
+    # ENOTTY or EOPNOTSUPP on most others; EPERM where it is not ours.
+    with files.opened_directory(directory) as fd, contextlib.suppress(OSError):
+        (flags,) = _FLAGS.unpack(fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(_FLAGS.size)))
+        fcntl.ioctl(fd, _FS_IOC_SETFLAGS, _FLAGS.pack(flags | _FS_TOPDIR_FL))
